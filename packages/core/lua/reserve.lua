@@ -1,0 +1,125 @@
+--[[
+  Hold units of one sale for each buyer of a list, or say why not.
+
+  The only place where a buyer takes stock. One atomic step: no two buyers get the same unit, no buyer holds two
+  orders. It may run twice with the same order ids and then answers the same.
+
+  KEYS
+    1  stock         hash    unitsLeft, quota, epoch, revision, seq, state, window, unitsPerUser
+    2  holds         hash    orderId -> userId:quantity, every unit taken
+    3  holders       hash    userId -> orderId
+    4  unsettled     hash    orderId -> reservation on its way to MySQL
+    5  unsettledDue  zset    orderId by the time of its next relay
+    6  orderPrefix   prefix of the keys that tell how far each order came
+
+  ARGV
+    1  notAfterMs    the caller has given up by then and told its buyers so
+    2  ledgerCap     most unsettled reservations that a sale may have
+    3  relayAfterMs  how long a reservation may be unsettled before it is published again
+    then for each buyer
+    +1  orderId
+    +2  userId
+    +3  quantity
+    +4  requestId
+
+  Returns
+    {nowMs, epoch, seq, opensAtMs, {kind, value}, ...}  one pair per buyer, in their order; kind is
+      reserved          reservedAtMs
+      already_reserved  the orderId this user holds
+      sold_out          units left
+      too_few_left      units left
+      not_open, closed, paused, not_warmed, over_limit, overloaded, too_late
+]]
+
+local stockKey, holdsKey, holdersKey, unsettledKey, unsettledDueKey, orderPrefix =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local notAfterMs, ledgerCap, relayAfterMs = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+
+--- @include clock
+--- @include outcome
+--- @include units
+
+local now = nowInMs()
+local fields =
+  redis.call('HMGET', stockKey, 'state', 'unitsLeft', 'epoch', 'seq', 'opensAtMs', 'closesAtMs', 'unitsPerUser')
+local state, unitsLeft, unitsPerUser = fields[1], tonumber(fields[2]), tonumber(fields[7])
+local opensAtMs, closesAtMs = tonumber(fields[5]), tonumber(fields[6])
+local ledgerSize = redis.call('HLEN', unsettledKey)
+
+-- The same answer for everybody, whoever asks.
+local forAll
+if now > notAfterMs then
+  -- After a stopped Redis goes on, thousands of abandoned calls must not take the stock.
+  forAll = 'too_late'
+elseif not state or state == 'warming' then
+  forAll = 'not_warmed'
+end
+
+-- Why a buyer who holds nothing yet may not take units now.
+local shut
+if state == 'closed' then
+  shut = 'closed'
+elseif forAll == nil and now < opensAtMs then
+  shut = 'not_open'
+elseif forAll == nil and now >= closesAtMs then
+  shut = 'closed'
+elseif state == 'paused' then
+  shut = 'paused'
+end
+
+local function reserve(orderId, userId, quantity, requestId)
+  if hasEnded(orderId) then
+    return { 'already_reserved', orderId }
+  end
+  local entry = redis.call('HGET', unsettledKey, orderId)
+  if entry then
+    return { 'reserved', tonumber(entry:match('^%d+:%d+:(%d+):')) }
+  end
+  -- Holder before everything else: whose answer was lost may hold the last unit of a sale that has closed since.
+  local held = redis.call('HGET', holdersKey, userId)
+  if held == orderId then
+    return { 'reserved', now }
+  end
+  if held then
+    return { 'already_reserved', held }
+  end
+  if shut then
+    return { shut, 0 }
+  end
+  if quantity > unitsPerUser then
+    return { 'over_limit', unitsPerUser }
+  end
+  if unitsLeft <= 0 then
+    return { 'sold_out', unitsLeft }
+  end
+  if unitsLeft < quantity then
+    return { 'too_few_left', unitsLeft }
+  end
+  if ledgerSize >= ledgerCap then
+    return { 'overloaded', ledgerSize }
+  end
+
+  hold(orderId, userId, quantity)
+  redis.call('HSET', holdersKey, userId, orderId)
+  -- Without these two lines a crash between reserving and publishing would lose the order for good.
+  redis.call(
+    'HSET',
+    unsettledKey,
+    orderId,
+    userId .. ':' .. quantity .. ':' .. now .. ':' .. fields[3] .. ':0:' .. requestId
+  )
+  redis.call('ZADD', unsettledDueKey, now + relayAfterMs, orderId)
+  unitsLeft = unitsLeft - quantity
+  ledgerSize = ledgerSize + 1
+  return { 'reserved', now }
+end
+
+local answer = { now, tonumber(fields[3]) or 0, tonumber(fields[4]) or 0, opensAtMs or 0 }
+for i = 4, #ARGV, 4 do
+  if forAll then
+    answer[#answer + 1] = { forAll, 0 }
+  else
+    answer[#answer + 1] = reserve(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3])
+  end
+end
+return answer

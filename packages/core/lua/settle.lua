@@ -1,0 +1,72 @@
+--[[
+  Tell Redis what MySQL has decided about a list of orders.
+
+  The worker's word. It may come twice, late or out of order: MySQL's state is sent, never a difference.
+
+  KEYS
+    1  stock         hash    the sale's stock
+    2  holds         hash    orderId -> userId:quantity
+    3  holders       hash    userId -> orderId
+    4  unsettled     hash    orderId -> reservation on its way to MySQL
+    5  unsettledDue  zset    orderId by the time of its next relay
+    6  orderPrefix   prefix of the keys that tell how far each order came
+
+  ARGV
+    1  saleId
+    2  decidedAtMs        MySQL's time when it said so
+    3  outcomeTtlSeconds  how long Redis remembers the outcome
+    4  channel            where a rise of the units left is told
+    then for each order
+    +1  orderId
+    +2  userId
+    +3  quantity
+    +4  state  placed, ended or rejected
+
+  Returns
+    settled  all of them
+    stale    none: what MySQL said is too old to be believed; read it again
+]]
+
+local stockKey, holdsKey, holdersKey, unsettledKey, unsettledDueKey, orderPrefix =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local saleId, decidedAtMs, outcomeTtlSeconds, channel = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local VALID_MS = 60000
+
+--- @include clock
+--- @include outcome
+--- @include units
+--- @include units-rose
+
+-- A worker that was stopped for minutes may hold a "placed" of an order that has expired since.
+if nowInMs() - decidedAtMs > VALID_MS then
+  return 'stale'
+end
+for i = 5, #ARGV, 4 do
+  local state = ARGV[i + 3]
+  if state ~= 'placed' and state ~= 'ended' and state ~= 'rejected' then
+    return redis.error_reply('settle: unknown state ' .. tostring(state))
+  end
+end
+
+-- Without a copy of the stock there is nothing to count: it is built from MySQL, where these orders stand.
+local isWarmed = redis.call('EXISTS', stockKey) == 1
+
+for i = 5, #ARGV, 4 do
+  local orderId, userId, quantity, state = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  redis.call('HDEL', unsettledKey, orderId)
+  redis.call('ZREM', unsettledDueKey, orderId)
+  if state == 'placed' then
+    if isWarmed and not hasEnded(orderId) then
+      hold(orderId, userId, quantity)
+      redis.call('HSET', holdersKey, userId, orderId)
+    end
+  elseif isWarmed then
+    free(orderId)
+  end
+  remember(orderId, state, outcomeTtlSeconds)
+end
+
+if unitsRose then
+  tellUnitsRose(channel, saleId)
+end
+return 'settled'

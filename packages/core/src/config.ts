@@ -1,0 +1,92 @@
+import { envSchema } from 'env-schema'
+import { Type, type Static, type TObject } from 'typebox'
+
+import { ConfigInvalid } from './errors.ts'
+
+/** Settings that every process needs. Each `description` is what a person reads when the value is wrong. */
+export const SharedConfig = Type.Object({
+  NODE_ENV: Type.Enum(['development', 'test', 'production'], {
+    default: 'production',
+    description: 'development, test or production',
+  }),
+  LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], {
+    default: 'info',
+    description: 'fatal, error, warn, info, debug or trace',
+  }),
+  MYSQL_URL: Type.String({
+    pattern: '^mysql://[^/]+/[^/?]+',
+    description: 'mysql://user:password@host:3306/database',
+  }),
+  REDIS_URL: Type.String({
+    pattern: '^rediss?://.+',
+    description: 'redis://:password@host:6379/0',
+  }),
+  AMQP_URL: Type.String({
+    pattern: '^amqps?://.+',
+    description: 'amqp://user:password@host:5672/vhost',
+  }),
+  NAMESPACE: Type.String({
+    pattern: '^[a-z][a-z0-9-]{0,31}$',
+    default: 'blitzbuy',
+    description: 'lower-case letters, digits and dashes; the prefix of every Redis key and RabbitMQ name',
+  }),
+  HEALTH_PORT: Type.Integer({
+    minimum: 0,
+    maximum: 65_535,
+    description: 'a port from 1 to 65535 (0: any free one) for /livez and /readyz of this process',
+  }),
+})
+
+/** Where the health server of a process listens; reachable for the orchestrator, not for shoppers. */
+export const HealthConfig = Type.Object({
+  HEALTH_HOST: Type.String({
+    default: '127.0.0.1',
+    minLength: 1,
+    description: 'the address the health server listens on',
+  }),
+})
+
+/** A comma-separated list of secrets: the first one signs, all of them verify, so that they can be rotated. */
+export const Secrets = Type.String({
+  pattern: '^[^,\\s]{32,}(,[^,\\s]{32,})*$',
+  description:
+    'one or more secrets of at least 32 characters, separated by commas; the first one signs, all verify',
+})
+
+interface SchemaProblem {
+  instancePath: string
+  keyword: string
+  params: { missingProperty?: string }
+}
+
+/**
+ * Reads and checks the environment once, at start.
+ *
+ * @throws ConfigInvalid naming every variable that is missing or malformed, and what it should be.
+ */
+export function loadConfig<Schema extends TObject>(
+  schema: Schema,
+  env: NodeJS.ProcessEnv = process.env,
+): Readonly<Static<Schema>> {
+  // An empty variable is an unset one: that is what `NAME=` in an env file means to the person who wrote it.
+  const data = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
+  try {
+    return Object.freeze(envSchema<Static<Schema>>({ schema, data, dotenv: false }))
+  } catch (error) {
+    const { errors } = error as { errors?: SchemaProblem[] }
+    if (!errors) throw error
+    throw new ConfigInvalid([...new Set(errors.map((problem) => describe(schema, problem)))])
+  }
+}
+
+/** The elements of a comma-separated list. */
+export function listOf(value: string): string[] {
+  return value.split(',')
+}
+
+function describe(schema: TObject, problem: SchemaProblem): string {
+  const name = problem.params.missingProperty ?? problem.instancePath.slice(1)
+  const property = schema.properties[name] as { description?: string } | undefined
+  const expected = property?.description ? `; expected ${property.description}` : ''
+  return `${name} ${problem.keyword === 'required' ? 'is missing' : 'is malformed'}${expected}`
+}

@@ -1,0 +1,45 @@
+/** The stores a process depends on. */
+export type Store = 'mysql' | 'redis' | 'rabbitmq'
+
+/**
+ * A store did not answer, or not in time.
+ *
+ * `outcome` tells what is known about the call: `not-sent` means that the store cannot have acted on it,
+ * `unknown` that it may have, or may still. Stock is never given back because of an `unknown`.
+ */
+export class StoreAway extends Error {
+  override readonly name = 'StoreAway'
+  readonly store: Store
+  readonly outcome: 'not-sent' | 'unknown'
+
+  constructor(store: Store, outcome: 'not-sent' | 'unknown', cause: unknown) {
+    super(`${store} is away (${outcome})`, { cause })
+    this.store = store
+    this.outcome = outcome
+  }
+}
+
+/** A store answered something its caller does not know: the two are of different releases. */
+export class UnexpectedReply extends Error {
+  override readonly name = 'UnexpectedReply'
+
+  constructor(source: string, reply: unknown) {
+    super(`${source} answered ${JSON.stringify(reply)}`)
+  }
+}
+
+/** The settings in the environment are not usable; `problems` lists all of them, each naming its variable. */
+export class ConfigInvalid extends Error {
+  override readonly name = 'ConfigInvalid'
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(`The configuration has ${problems.length} problem(s):\n${problems.map((p) => `  - ${p}`).join('\n')}`)
+    this.problems = problems
+  }
+}
+
+/** Makes the compiler point at every place that does not handle a new kind. */
+export function assertNever(value: never): never {
+  throw new UnexpectedReply('an exhaustive switch', value)
+}

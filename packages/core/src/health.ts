@@ -1,0 +1,86 @@
+import { createServer, type Server } from 'node:http'
+
+/** Resolves when the dependency answers, rejects when it does not. */
+export type HealthCheck = () => Promise<unknown>
+
+export interface HealthServer {
+  port: number
+  /** From now on /readyz says no, so that no new work is sent here. */
+  drain(): void
+  close(): Promise<void>
+}
+
+const CHECK_DEADLINE_MS = 300
+const CACHED_MS = 1_000
+
+/**
+ * /livez (this process turns its event loop) and /readyz (each dependency answers), on a port of their own.
+ *
+ * The checks run once a second at most, however often somebody asks.
+ */
+export async function startHealthServer(options: {
+  host: string
+  port: number
+  checks: Record<string, HealthCheck>
+}): Promise<HealthServer> {
+  let isDraining = false
+  let known: { untilMs: number; result: Promise<Record<string, 'ok' | 'away'>> } | undefined
+
+  const readiness = (): Promise<Record<string, 'ok' | 'away'>> => {
+    if (!known || known.untilMs < performance.now()) {
+      known = { untilMs: performance.now() + CACHED_MS, result: runChecks(options.checks) }
+    }
+    return known.result
+  }
+
+  const server = createServer((request, response) => {
+    const answer = (status: number, body: unknown): void => {
+      response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' })
+      response.end(JSON.stringify(body))
+    }
+    if (request.url === '/livez') return answer(200, { status: 'ok' })
+    if (request.url !== '/readyz') return answer(404, { status: 'not-found' })
+    void readiness().then((checks) => {
+      const isReady = !isDraining && Object.values(checks).every((state) => state === 'ok')
+      answer(isReady ? 200 : 503, { status: isDraining ? 'draining' : isReady ? 'ok' : 'not-ready', checks })
+    })
+  })
+  await listen(server, options.port, options.host)
+  const address = server.address()
+
+  return {
+    port: typeof address === 'object' && address ? address.port : options.port,
+    drain: () => {
+      isDraining = true
+    },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+async function runChecks(checks: Record<string, HealthCheck>): Promise<Record<string, 'ok' | 'away'>> {
+  const states = await Promise.all(
+    Object.entries(checks).map(async ([name, check]) => {
+      const late = AbortSignal.timeout(CHECK_DEADLINE_MS)
+      const isOk = await Promise.race([
+        check().then(
+          () => true,
+          () => false,
+        ),
+        new Promise<boolean>((resolve) => late.addEventListener('abort', () => resolve(false), { once: true })),
+      ])
+      return [name, isOk ? 'ok' : 'away'] as const
+    }),
+  )
+  return Object.fromEntries(states)
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, resolve)
+  })
+}

@@ -1,0 +1,27 @@
+import { pino, type Logger } from 'pino'
+
+export type { Logger } from 'pino'
+
+/** JSON lines on stdout: objects first, one constant message second. Secrets never get this far; these are the net. */
+export function createLog(options: { name: string; level: string }): Logger {
+  return pino({
+    name: options.name,
+    level: options.level,
+    redact: { paths: ['req.headers.cookie', 'req.headers.authorization', '*.password', 'password'], censor: '[hidden]' },
+    serializers: { err: serializeError },
+  })
+}
+
+/** Type, code and stack, down the chain of causes. Never a statement or its parameters: they hold people's data. */
+function serializeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return { type: typeof error }
+  const isSql = 'sql' in error || 'query' in error
+  const { code } = error as { code?: unknown }
+  return {
+    type: error.name,
+    message: isSql ? '[hidden: a statement]' : error.message,
+    ...(typeof code === 'string' && { code }),
+    stack: isSql ? undefined : error.stack?.split('\n').slice(1, 8).join('\n'),
+    ...(error.cause instanceof Error && { cause: serializeError(error.cause) }),
+  }
+}

@@ -1,0 +1,154 @@
+import { drizzle, type MySql2Database } from 'drizzle-orm/mysql2'
+import { createPool, type Connection, type PoolConnection } from 'mysql2/promise'
+
+import { withDeadline } from '../deadline.ts'
+import { StoreAway } from '../errors.ts'
+
+/** One borrowed connection: drizzle for ordinary queries, mysql2 itself where a bulk statement pays. */
+export interface Session {
+  orm: MySql2Database
+  connection: Connection
+}
+
+export interface Mysql {
+  /**
+   * Runs `work` on one connection, within the deadline.
+   *
+   * @throws StoreAway when MySQL cannot be reached or does not answer in time.
+   */
+  use<T>(work: (session: Session) => Promise<T>, deadlineMs?: number): Promise<T>
+  /**
+   * The same inside one READ COMMITTED transaction, run again from its start after a deadlock or a lock wait.
+   *
+   * @throws StoreAway also when the answer to COMMIT was lost: the outcome is `unknown`.
+   */
+  transaction<T>(work: (session: Session) => Promise<T>, deadlineMs?: number): Promise<T>
+  close(): Promise<void>
+}
+
+const DEADLINE_MS = 1_500
+const TRANSACTION_TRIES_MAX = 5
+
+/** The transaction was rolled back as a whole and may simply be run again. */
+const RUN_AGAIN = new Set(['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT', 'ER_CHECKREAD'])
+
+/** Answers of a server that is there but cannot work now; everything else with an `ER_` code is our mistake. */
+const SERVER_AWAY = new Set([
+  'ER_CON_COUNT_ERROR',
+  'ER_USER_LIMIT_REACHED',
+  'ER_TOO_MANY_USER_CONNECTIONS',
+  'ER_SERVER_SHUTDOWN',
+  'ER_NORMAL_SHUTDOWN',
+  'ER_CONNECTION_KILLED',
+  'ER_QUERY_INTERRUPTED',
+  'ER_OPTION_PREVENTS_STATEMENT',
+  'ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION',
+  'ER_ENGINE_OUT_OF_MEMORY',
+  'ER_DISK_FULL',
+  'ER_ACCESS_DENIED_ERROR',
+  'ER_BAD_DB_ERROR',
+])
+
+/** A pool whose every connection is in UTC, READ COMMITTED and strict, whatever the server's defaults are. */
+export function connectMysql(url: string, options: { connectionLimit?: number } = {}): Mysql {
+  const pool = createPool({
+    uri: url,
+    connectionLimit: options.connectionLimit ?? 10,
+    maxIdle: 2,
+    idleTimeout: 30_000,
+    connectTimeout: 1_500,
+    // Beyond this many waiting callers a new one is refused at once instead of piling up.
+    queueLimit: 1_000,
+    timezone: 'Z',
+    charset: 'utf8mb4_unicode_ci',
+    // Without it an UPDATE that changes nothing counts as a change: every conditional update depends on this.
+    flags: ['-FOUND_ROWS'],
+  })
+
+  // Statements on one connection are answered in order, so these are in force before the borrower's first query.
+  pool.on('connection', (connection) => {
+    const onError = (error: Error | null): void => {
+      if (error) connection.destroy()
+    }
+    const raw = connection as unknown as { query(sql: string, done: (error: Error | null) => void): void }
+    raw.query(
+      `SET time_zone = '+00:00', innodb_lock_wait_timeout = 3,
+       sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'`,
+      onError,
+    )
+    raw.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED', onError)
+  })
+
+  async function use<T>(work: (session: Session) => Promise<T>, deadlineMs = DEADLINE_MS): Promise<T> {
+    const endsAtMs = performance.now() + deadlineMs
+    const borrowed = pool.getConnection()
+    let connection: PoolConnection
+    try {
+      connection = await withDeadline(borrowed, deadlineMs, () => new Error('no free connection in time'))
+    } catch (error) {
+      // A connection that arrives after its borrower has left goes back to the pool.
+      borrowed.then((late) => late.release()).catch(() => undefined)
+      throw new StoreAway('mysql', 'not-sent', error)
+    }
+    try {
+      const result = await withDeadline(
+        work({ orm: drizzle({ client: connection }), connection }),
+        Math.max(1, endsAtMs - performance.now()),
+        () => new StoreAway('mysql', 'unknown', new Error(`no answer within ${deadlineMs} ms`)),
+      )
+      connection.release()
+      return result
+    } catch (error) {
+      const fault = toStoreFault(error)
+      // After a fault it may still be busy, or in the middle of a transaction: nobody else may get it.
+      if (fault instanceof StoreAway) connection.destroy()
+      else connection.release()
+      throw fault
+    }
+  }
+
+  async function transaction<T>(
+    work: (session: Session) => Promise<T>,
+    deadlineMs = DEADLINE_MS,
+  ): Promise<T> {
+    const endsAtMs = performance.now() + deadlineMs
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await use(
+          async (session) => {
+            await session.connection.query('START TRANSACTION')
+            try {
+              const result = await work(session)
+              await session.connection.query('COMMIT')
+              return result
+            } catch (error) {
+              await session.connection.query('ROLLBACK')
+              throw error
+            }
+          },
+          Math.max(1, endsAtMs - performance.now()),
+        )
+      } catch (error) {
+        if (attempt >= TRANSACTION_TRIES_MAX || !RUN_AGAIN.has(mysqlCode(error) ?? '')) throw error
+      }
+    }
+  }
+
+  return { use, transaction, close: () => pool.end() }
+}
+
+/** The server's or the driver's code of an error, also below drizzle's wrapping, e.g. `ER_DUP_ENTRY`. */
+export function mysqlCode(error: unknown): string | undefined {
+  for (let current = error; current instanceof Error; current = current.cause) {
+    const { code } = current as { code?: unknown }
+    if (typeof code === 'string') return code
+  }
+  return undefined
+}
+
+function toStoreFault(error: unknown): unknown {
+  if (error instanceof StoreAway) return error
+  const code = mysqlCode(error)
+  const isConnectionFault = code !== undefined && !code.startsWith('ER_')
+  return isConnectionFault || SERVER_AWAY.has(code ?? '') ? new StoreAway('mysql', 'unknown', error) : error
+}

@@ -1,0 +1,151 @@
+import { sql } from 'drizzle-orm'
+import {
+  bigint,
+  check,
+  customType,
+  datetime,
+  index,
+  int,
+  json,
+  mysqlEnum,
+  mysqlTable,
+  smallint,
+  text,
+  tinyint,
+  uniqueIndex,
+  varchar,
+} from 'drizzle-orm/mysql-core'
+
+/** Ids and codes: compared byte by byte, one byte a character, so that indexes stay small. */
+const ascii = customType<{ data: string; config: { length: number; fixed?: boolean } }>({
+  dataType: (config) =>
+    `${config?.fixed ? 'char' : 'varchar'}(${config?.length}) CHARACTER SET ascii COLLATE ascii_bin`,
+})
+
+const moment = (name: string) => datetime(name, { mode: 'date', fsp: 3 })
+const createdAt = moment('created_at')
+  .notNull()
+  .default(sql`CURRENT_TIMESTAMP(3)`)
+const currency = ascii('currency', { length: 3, fixed: true })
+
+export const users = mysqlTable(
+  'users',
+  {
+    id: int('id', { unsigned: true }).autoincrement().primaryKey(),
+    /** E.164, e.g. +8613800138000: every spelling of a number leads to this one key. */
+    phone: ascii('phone', { length: 16 }).notNull(),
+    nickname: varchar('nickname', { length: 40 }).notNull(),
+    passwordHash: ascii('password_hash', { length: 160 }).notNull(),
+    role: mysqlEnum('role', ['shopper', 'operator']).notNull().default('shopper'),
+    createdAt,
+  },
+  (users) => [
+    // One account per phone number, even when two registrations race.
+    uniqueIndex('one_account_per_phone').on(users.phone),
+  ],
+)
+
+export const products = mysqlTable('products', {
+  id: int('id', { unsigned: true }).autoincrement().primaryKey(),
+  title: varchar('title', { length: 120 }).notNull(),
+  description: text('description').notNull(),
+  /** A path below the site's root, e.g. /products/kettle.svg. */
+  imagePath: varchar('image_path', { length: 255 }).notNull(),
+  createdAt,
+})
+
+export const sales = mysqlTable(
+  'sales',
+  {
+    id: int('id', { unsigned: true }).autoincrement().primaryKey(),
+    productId: int('product_id', { unsigned: true }).notNull(),
+    priceCents: int('price_cents', { unsigned: true }).notNull(),
+    listPriceCents: int('list_price_cents', { unsigned: true }).notNull(),
+    currency: currency.notNull(),
+    quota: int('quota', { unsigned: true }).notNull(),
+    /** Units in live orders; changed only under this row's lock. */
+    unitsSold: int('units_sold', { unsigned: true }).notNull().default(0),
+    unitsPerUser: smallint('units_per_user', { unsigned: true }).notNull().default(1),
+    opensAt: moment('opens_at').notNull(),
+    closesAt: moment('closes_at').notNull(),
+    paymentWindowSeconds: int('payment_window_seconds', { unsigned: true }).notNull(),
+    state: mysqlEnum('state', ['scheduled', 'paused', 'closed']).notNull().default('scheduled'),
+    /** Grows with every change of quota, window or state; Redis takes only a higher one. */
+    revision: int('revision', { unsigned: true }).notNull().default(1),
+    /** The number of the Redis copy of this sale's stock; grows at each build. */
+    stockEpoch: int('stock_epoch', { unsigned: true }).notNull().default(0),
+    /** How many purchase tokens are handed out per unit of the quota; 0 means no cap. */
+    tokensPerUnit: smallint('tokens_per_unit', { unsigned: true }).notNull().default(20),
+    createdAt,
+  },
+  (sales) => [
+    index('sales_by_closing').on(sales.closesAt),
+    // I1, should every other guard fail: no transaction can commit more live units than the quota.
+    check("never_more_sold_than_quota", sql.raw("`units_sold` <= `quota`")),
+  ],
+)
+
+/** No foreign keys: they take locks on the parents, and a rejected row must always fit. */
+export const orders = mysqlTable(
+  'orders',
+  {
+    id: ascii('id', { length: 26, fixed: true }).primaryKey(),
+    saleId: int('sale_id', { unsigned: true }).notNull(),
+    userId: int('user_id', { unsigned: true }).notNull(),
+    quantity: smallint('quantity', { unsigned: true }).notNull(),
+    unitPriceCents: int('unit_price_cents', { unsigned: true }).notNull(),
+    amountCents: bigint('amount_cents', { mode: 'number', unsigned: true }).notNull(),
+    currency: currency.notNull(),
+    state: mysqlEnum('state', ['awaiting_payment', 'paid', 'cancelled', 'expired', 'rejected']).notNull(),
+    /** 1 while the order holds units (paid too), else NULL. */
+    live: tinyint('live'),
+    /** 1 from the end of the order until Redis was told that its units are back, else NULL. */
+    returnDue: tinyint('return_due'),
+    payBefore: moment('pay_before'),
+    reservedAt: moment('reserved_at').notNull(),
+    /** When the reservation was decided, whatever the decision; lists are ordered by it. */
+    placedAt: moment('placed_at').notNull(),
+    paidAt: moment('paid_at'),
+    endedAt: moment('ended_at'),
+    reason: ascii('reason', { length: 32 }),
+  },
+  (orders) => [
+    // I2: one live order per user and sale. NULLs are all different, so a buyer whose order ended may buy again.
+    uniqueIndex('one_live_order_per_user_and_sale').on(orders.saleId, orders.userId, orders.live),
+    index('orders_of_user').on(orders.userId, orders.placedAt, orders.id),
+    index('orders_to_expire').on(orders.state, orders.payBefore),
+    index('orders_to_return').on(orders.returnDue),
+  ],
+)
+
+export const payments = mysqlTable(
+  'payments',
+  {
+    id: bigint('id', { mode: 'number', unsigned: true }).autoincrement().primaryKey(),
+    orderId: ascii('order_id', { length: 26, fixed: true }).notNull(),
+    provider: ascii('provider', { length: 32 }).notNull(),
+    providerRef: ascii('provider_ref', { length: 64 }).notNull(),
+    amountCents: bigint('amount_cents', { mode: 'number', unsigned: true }).notNull(),
+    currency: currency.notNull(),
+    state: mysqlEnum('state', ['started', 'succeeded', 'failed', 'refund_due', 'refunded']).notNull(),
+    createdAt,
+  },
+  (payments) => [
+    // I11: a provider's message that comes twice is one payment.
+    uniqueIndex('one_payment_per_provider_ref').on(payments.providerRef),
+    index('payments_of_order').on(payments.orderId),
+  ],
+)
+
+export const auditLog = mysqlTable(
+  'audit_log',
+  {
+    id: bigint('id', { mode: 'number', unsigned: true }).autoincrement().primaryKey(),
+    actorId: int('actor_id', { unsigned: true }),
+    action: ascii('action', { length: 64 }).notNull(),
+    subject: varchar('subject', { length: 120 }).notNull(),
+    details: json('details'),
+    createdAt,
+  },
+  (auditLog) => [index('audit_log_by_time').on(auditLog.createdAt)],
+)

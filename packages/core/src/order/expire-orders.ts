@@ -1,0 +1,84 @@
+import type { Connection, RowDataPacket } from 'mysql2/promise'
+
+import type { Mysql } from '../mysql/connect-mysql.ts'
+import { groupBySale } from '../sale/group-by-sale.ts'
+import type { ReturnStock } from '../stock/return-stock.ts'
+
+/** Orders that one sweep of a sale takes at most; each holds the sale's row while it runs. */
+const SWEEP_MAX = 1_000
+const DEADLINE_MS = 10_000
+
+/**
+ * Ends orders whose time to pay is over, and counts their units back in MySQL; Redis is told by `returnDueStock`.
+ *
+ * One sweep, no timer per order: nothing that is lost can keep stock away.
+ *
+ * @returns how many orders it ended.
+ */
+export type ExpireOrders = () => Promise<number>
+
+export function createExpireOrders(mysql: Mysql): ExpireOrders {
+  return async () => {
+    const due = await mysql.use(async ({ connection }) => {
+      const [rows] = await connection.query<(RowDataPacket & { id: string; saleId: number })[]>(
+        `SELECT id, sale_id AS saleId FROM orders
+          WHERE state = 'awaiting_payment' AND pay_before < UTC_TIMESTAMP(3) ORDER BY pay_before LIMIT ?`,
+        [SWEEP_MAX],
+      )
+      return rows
+    })
+    let ended = 0
+    for (const [saleId, orders] of groupBySale(due)) {
+      ended += await mysql.transaction(
+        ({ connection }) => expireInSale(connection, saleId, orders.map((order) => order.id)),
+        DEADLINE_MS,
+      )
+    }
+    return ended
+  }
+}
+
+/** Lock order: sale row, then orders. A row that is being paid right now is skipped and looked at again next time. */
+async function expireInSale(connection: Connection, saleId: number, orderIds: string[]): Promise<number> {
+  await connection.query('SELECT id FROM sales WHERE id = ? FOR UPDATE', [saleId])
+  const [rows] = await connection.query<(RowDataPacket & { id: string; quantity: number })[]>(
+    `SELECT id, quantity FROM orders
+      WHERE id IN (?) AND state = 'awaiting_payment' AND pay_before < UTC_TIMESTAMP(3) FOR UPDATE SKIP LOCKED`,
+    [orderIds],
+  )
+  if (rows.length === 0) return 0
+  await connection.query(
+    `UPDATE orders SET state = 'expired', live = NULL, return_due = 1, ended_at = UTC_TIMESTAMP(3) WHERE id IN (?)`,
+    [rows.map((row) => row.id)],
+  )
+  const units = rows.reduce((sum, row) => sum + row.quantity, 0)
+  await connection.query('UPDATE sales SET units_sold = units_sold - ? WHERE id = ?', [units, saleId])
+  return rows.length
+}
+
+/**
+ * Tells Redis about ended orders that it was not told about yet; the mark goes only after Redis has answered.
+ *
+ * @returns how many orders were told.
+ */
+export type ReturnDueStock = () => Promise<number>
+
+export function createReturnDueStock(mysql: Mysql, returnStock: ReturnStock): ReturnDueStock {
+  return async () => {
+    const due = await mysql.use(async ({ connection }) => {
+      const [rows] = await connection.query<(RowDataPacket & { id: string; saleId: number })[]>(
+        'SELECT id, sale_id AS saleId FROM orders WHERE return_due = 1 LIMIT ?',
+        [SWEEP_MAX],
+      )
+      return rows
+    })
+    for (const [saleId, orders] of groupBySale(due)) {
+      const orderIds = orders.map((order) => order.id)
+      await returnStock(saleId, orderIds)
+      await mysql.use(({ connection }) =>
+        connection.query('UPDATE orders SET return_due = NULL WHERE id IN (?)', [orderIds]),
+      )
+    }
+    return due.length
+  }
+}

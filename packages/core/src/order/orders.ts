@@ -1,0 +1,112 @@
+import { and, desc, eq, lt, or, type SQL } from 'drizzle-orm'
+
+import type { Mysql } from '../mysql/connect-mysql.ts'
+import { orders, products, sales } from '../mysql/tables.ts'
+
+export type OrderState = 'awaiting_payment' | 'paid' | 'cancelled' | 'expired' | 'rejected'
+
+/** An order as it stands in MySQL. */
+export interface PlacedOrder {
+  orderId: string
+  saleId: number
+  title: string | undefined
+  state: OrderState
+  quantity: number
+  amountCents: number
+  currency: string
+  payBeforeMs: number | undefined
+  placedAtMs: number
+  reason: string | undefined
+}
+
+export interface OrderPage {
+  orders: PlacedOrder[]
+  /** Where the next page begins, or undefined after the last one. */
+  nextCursor: string | undefined
+}
+
+export interface Orders {
+  find(orderId: string): Promise<PlacedOrder | undefined>
+  /** A buyer's orders, newest first. An unreadable cursor begins at the first page. */
+  listOf(userId: number, cursor: string | undefined, limit: number): Promise<OrderPage>
+}
+
+const COLUMNS = {
+  orderId: orders.id,
+  saleId: orders.saleId,
+  title: products.title,
+  state: orders.state,
+  quantity: orders.quantity,
+  amountCents: orders.amountCents,
+  currency: orders.currency,
+  payBefore: orders.payBefore,
+  placedAt: orders.placedAt,
+  reason: orders.reason,
+}
+
+export function createOrders(mysql: Mysql): Orders {
+  const select = (where: SQL | undefined, limit: number) =>
+    mysql.use(({ orm }) =>
+      orm
+        .select(COLUMNS)
+        .from(orders)
+        .leftJoin(sales, eq(sales.id, orders.saleId))
+        .leftJoin(products, eq(products.id, sales.productId))
+        .where(where)
+        .orderBy(desc(orders.placedAt), desc(orders.id))
+        .limit(limit),
+    )
+
+  return {
+    async find(orderId) {
+      const [row] = await select(eq(orders.id, orderId), 1)
+      return row && toOrder(row)
+    },
+
+    async listOf(userId, cursor, limit) {
+      const after = cursor === undefined ? undefined : readCursor(cursor)
+      const older =
+        after &&
+        or(
+          lt(orders.placedAt, after.placedAt),
+          and(eq(orders.placedAt, after.placedAt), lt(orders.id, after.orderId)),
+        )
+      // One more than asked for tells whether there is a next page.
+      const rows = await select(and(eq(orders.userId, userId), older), limit + 1)
+      const page = rows.slice(0, limit).map(toOrder)
+      const last = page.at(-1)
+      return { orders: page, nextCursor: rows.length > limit && last ? writeCursor(last) : undefined }
+    },
+  }
+}
+
+function toOrder(row: {
+  orderId: string
+  saleId: number
+  title: string | null
+  state: OrderState
+  quantity: number
+  amountCents: number
+  currency: string
+  payBefore: Date | null
+  placedAt: Date
+  reason: string | null
+}): PlacedOrder {
+  const { payBefore, placedAt, title, reason, ...same } = row
+  return {
+    ...same,
+    title: title ?? undefined,
+    payBeforeMs: payBefore?.getTime(),
+    placedAtMs: placedAt.getTime(),
+    reason: reason ?? undefined,
+  }
+}
+
+function writeCursor(order: PlacedOrder): string {
+  return `${order.placedAtMs}-${order.orderId}`
+}
+
+function readCursor(cursor: string): { placedAt: Date; orderId: string } | undefined {
+  const match = /^(\d{1,14})-([0-9A-Z]{26})$/.exec(cursor)
+  return match ? { placedAt: new Date(Number(match[1])), orderId: match[2] as string } : undefined
+}

@@ -1,0 +1,45 @@
+import type { BatchOutcome, PurchaseBatches, PurchaseRequest } from '../reservation/purchase-batches.ts'
+import type { ReturnStock } from '../stock/return-stock.ts'
+import type { PlacedOrder } from './orders.ts'
+import type { QueuedOrder, ReadOrder } from './read-order.ts'
+
+export type PurchaseOutcome =
+  | Exclude<BatchOutcome, { kind: 'already_reserved' }>
+  /** The order that this buyer has in this sale, as it stands. */
+  | { kind: 'already_ordered'; order: QueuedOrder | PlacedOrder }
+
+/**
+ * One buyer's try to buy: steps 4 and 5 of a purchase.
+ *
+ * (user, sale) is the idempotency key: whoever has an order in this sale gets that order. If it has ended, its
+ * units go back and the buyer tries anew.
+ *
+ * @throws StoreAway when the order that stands cannot be read.
+ */
+export type Purchase = (request: PurchaseRequest) => Promise<PurchaseOutcome>
+
+export function createPurchase(deps: {
+  batches: PurchaseBatches
+  readOrder: ReadOrder
+  returnStock: ReturnStock
+}): Purchase {
+  const { batches, readOrder, returnStock } = deps
+
+  return async (request) => {
+    const outcome = await batches.purchase(request)
+    if (outcome.kind !== 'already_reserved') return outcome
+
+    const order = await readOrder.held(outcome.orderId, request.userId)
+    if (!order) return { kind: 'outcome_unknown' }
+    if (!hasEnded(order)) return { kind: 'already_ordered', order }
+    // Its hold is left over: MySQL says that it has ended.
+    await returnStock(request.saleId, [outcome.orderId])
+    const again = await batches.purchase(request)
+    return again.kind === 'already_reserved' ? { kind: 'outcome_unknown' } : again
+  }
+}
+
+/** Cancelled, expired or rejected: it holds no units and never will again. */
+export function hasEnded(order: QueuedOrder | PlacedOrder): boolean {
+  return order.state === 'cancelled' || order.state === 'expired' || order.state === 'rejected'
+}

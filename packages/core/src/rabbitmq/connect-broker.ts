@@ -1,0 +1,79 @@
+import rascal, { type BrokerAsPromised } from 'rascal'
+import type { Logger } from 'pino'
+
+import { withDeadline } from '../deadline.ts'
+import { topology, type TopologyOptions } from './topology.ts'
+
+export interface Broker {
+  /** The broker while it is connected, else undefined. */
+  current(): BrokerAsPromised | undefined
+  /** Resolves at the first connection. */
+  connected: Promise<BrokerAsPromised>
+  close(): Promise<void>
+}
+
+const RETRY_MIN_MS = 250
+const RETRY_MAX_MS = 2_000
+const CLOSE_MS = 3_000
+
+/**
+ * Connects in the background for as long as it takes: a process starts, and says that it is not ready, while the
+ * broker is away. Once connected, rascal reconnects by itself.
+ */
+export function connectBroker(options: TopologyOptions & { log: Logger }): Broker {
+  const { log } = options
+  let broker: BrokerAsPromised | undefined
+  let isUp = false
+  let closing = false
+  let timer: NodeJS.Timeout | undefined
+  let resolveConnected: (broker: BrokerAsPromised) => void = () => undefined
+  const connected = new Promise<BrokerAsPromised>((resolve) => {
+    resolveConnected = resolve
+  })
+
+  let attempts = 0
+  async function connect(): Promise<void> {
+    try {
+      const created = await rascal.BrokerAsPromised.create(rascal.withDefaultConfig(topology(options)))
+      if (closing) return await shutDown(created)
+      broker = created
+      isUp = true
+      created.on('error', (error: Error) => {
+        isUp = false
+        log.warn({ err: error }, 'broker connection lost')
+      })
+      created.on('disconnect', () => {
+        isUp = false
+      })
+      created.on('vhost_initialised', () => {
+        isUp = true
+        log.info('broker connected again')
+      })
+      resolveConnected(created)
+    } catch (error) {
+      if (closing) return
+      if (attempts === 0) log.warn({ err: error }, 'broker is away; trying again')
+      attempts += 1
+      timer = setTimeout(() => void connect(), Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** attempts))
+    }
+  }
+  const connecting = connect()
+
+  return {
+    connected,
+    current: () => (isUp ? broker : undefined),
+    async close() {
+      closing = true
+      clearTimeout(timer)
+      await withDeadline(connecting, CLOSE_MS, () => new Error('still connecting')).catch(() => undefined)
+      if (broker) await shutDown(broker)
+    },
+  }
+
+  /** rascal waits for channels of a dead connection; a process that ends must not. */
+  async function shutDown(which: BrokerAsPromised): Promise<void> {
+    await withDeadline(which.shutdown(), CLOSE_MS, () => new Error('broker did not shut down in time')).catch(
+      (error: unknown) => log.warn({ err: error }, 'broker closed hard'),
+    )
+  }
+}

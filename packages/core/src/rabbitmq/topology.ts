@@ -1,0 +1,95 @@
+import type { BrokerConfig } from 'rascal'
+
+/** Reservations of one batch, from an api or a relay to the order workers. */
+export const RESERVATIONS_MADE = 'reservations.made'
+/** The subscription of the order workers. */
+export const PLACE_RESERVATIONS = 'place-reservations'
+
+/** Names on the broker: queues are `consumer:entity:action`, routing keys `producer.entity.event`. */
+export function topologyNames(namespace: string) {
+  return {
+    exchange: `${namespace}.reservations`,
+    queue: `${namespace}.order-worker:reservations:place`,
+    deadLetterExchange: `${namespace}.dead-letters`,
+    deadLetterQueue: `${namespace}.order-worker:reservations:dead`,
+  }
+}
+
+export interface TopologyOptions {
+  url: string
+  namespace: string
+  role: 'publisher' | 'consumer'
+  /** Most messages a consumer holds unacknowledged. */
+  prefetch?: number
+}
+
+/**
+ * The whole topology as one value, loaded by every publisher and consumer: whoever comes first declares it.
+ */
+export function topology({ url, namespace, role, prefetch }: TopologyOptions): BrokerConfig {
+  const names = topologyNames(namespace)
+  const vhost = decodeURIComponent(new URL(url).pathname.slice(1)) || '/'
+  const quorum = {
+    'x-queue-type': 'quorum',
+    // RabbitMQ 4 defaults to 20 and counts crashes of the worker: healthy orders would be dead-lettered.
+    'x-delivery-limit': 1_000_000,
+  }
+
+  return {
+    vhosts: {
+      [vhost]: {
+        connection: {
+          url,
+          options: { heartbeat: 5, connection_timeout: 5_000 },
+          socketOptions: { timeout: 5_000 },
+          retry: { min: 250, max: 2_000, factor: 2, strategy: 'exponential' },
+        },
+        // One confirm is outstanding per channel: this many batches can be on their way at once.
+        publicationChannelPools: { confirmPool: { min: 1, max: 32, autostart: role === 'publisher' } },
+        exchanges: {
+          [names.exchange]: { type: 'topic', options: { durable: true } },
+          [names.deadLetterExchange]: { type: 'topic', options: { durable: true } },
+        },
+        queues: {
+          [names.queue]: {
+            options: {
+              durable: true,
+              arguments: {
+                ...quorum,
+                'x-dead-letter-exchange': names.deadLetterExchange,
+                'x-dead-letter-routing-key': RESERVATIONS_MADE,
+              },
+            },
+          },
+          [names.deadLetterQueue]: { options: { durable: true, arguments: quorum } },
+        },
+        bindings: {
+          placing: { source: names.exchange, destination: names.queue, bindingKey: RESERVATIONS_MADE },
+          dead: { source: names.deadLetterExchange, destination: names.deadLetterQueue, bindingKey: '#' },
+        },
+        publications: {
+          [RESERVATIONS_MADE]: {
+            exchange: names.exchange,
+            routingKey: RESERVATIONS_MADE,
+            confirm: true,
+            options: { persistent: true, mandatory: true, contentType: 'application/json' },
+          },
+        },
+        ...(role === 'consumer' && {
+          subscriptions: {
+            [PLACE_RESERVATIONS]: {
+              queue: names.queue,
+              // The body is parsed and judged by our own schema; rascal would reject it in its own way.
+              contentType: 'application/octet-stream',
+              prefetch: prefetch ?? 64,
+              retry: { min: 250, max: 2_000, factor: 2, strategy: 'exponential' },
+              // The default counter is a stub; redeliveries are no reason to give up here, see x-delivery-limit.
+              redeliveries: { counter: 'none', limit: Number.MAX_SAFE_INTEGER },
+            },
+          },
+        }),
+      },
+    },
+    redeliveries: { counters: { none: { type: 'stub' } } },
+  }
+}

@@ -1,0 +1,13 @@
+import type { Redis } from 'ioredis'
+
+/** `saleId:epoch:seq`, whenever units of a sale became free: every instance lowers its sold-out flag. */
+export const UNITS_ROSE = 'units-rose'
+/** A session id: every instance forgets its local copy. */
+export const SESSION_ENDED = 'session-ended'
+
+export type ChannelName = typeof UNITS_ROSE | typeof SESSION_ENDED
+
+/** Channels carry the namespace of the connection's keys; Redis itself does not prefix them. */
+export function channelOf(redis: Redis, name: ChannelName): string {
+  return `${redis.options.keyPrefix ?? ''}${name}`
+}

@@ -1,0 +1,95 @@
+import type { Redis } from 'ioredis'
+
+import { UnexpectedReply } from '../errors.ts'
+import { bindScript, type LuaScript } from '../redis/lua-script.ts'
+import { stockKeys } from './stock-keys.ts'
+
+export interface ReserveRequest {
+  orderId: string
+  userId: number
+  quantity: number
+  requestId: string
+}
+
+export type ReserveOutcome =
+  | { kind: 'reserved'; reservedAtMs: number }
+  | { kind: 'already_reserved'; orderId: string }
+  | { kind: 'sold_out' | 'too_few_left'; unitsLeft: number }
+  | { kind: 'not_open'; opensAtMs: number }
+  | { kind: 'over_limit'; unitsPerUser: number }
+  | { kind: 'closed' | 'paused' | 'not_warmed' | 'overloaded' | 'too_late' }
+
+export interface ReserveAnswer {
+  /** Redis' clock. */
+  nowMs: number
+  epoch: number
+  seq: number
+  /** One per request, in their order. */
+  outcomes: ReserveOutcome[]
+}
+
+export interface ReserveLimits {
+  /** Most reservations of one sale that may be on their way to MySQL. */
+  ledgerCap: number
+  /** How long a reservation may be unsettled before it is published again. */
+  relayAfterMs: number
+}
+
+export const RESERVE_LIMITS: ReserveLimits = { ledgerCap: 100_000, relayAfterMs: 10_000 }
+
+/** The typed face of lua/reserve.lua; read that file for the rules. */
+export const reserveScript = {
+  file: 'reserve',
+  keys: ['stock', 'holds', 'holders', 'unsettled', 'unsettledDue', 'orderPrefix'],
+  args: ['notAfterMs', 'ledgerCap', 'relayAfterMs'],
+  entry: ['orderId', 'userId', 'quantity', 'requestId'],
+  decode: decodeReserve,
+} as const satisfies LuaScript
+
+export type Reserve = (
+  saleId: number,
+  notAfterMs: number,
+  requests: readonly ReserveRequest[],
+) => Promise<ReserveAnswer>
+
+/** @throws StoreAway with an `unknown` outcome: the units may have been taken; the relay finds out. */
+export function createReserve(redis: Redis, limits: ReserveLimits = RESERVE_LIMITS): Reserve {
+  const run = bindScript(redis, reserveScript)
+
+  return (saleId, notAfterMs, requests) =>
+    run(
+      stockKeys(saleId),
+      { notAfterMs, ledgerCap: limits.ledgerCap, relayAfterMs: limits.relayAfterMs },
+      requests as readonly (ReserveRequest & Record<string, string | number>)[],
+    )
+}
+
+function decodeReserve(reply: unknown): ReserveAnswer {
+  if (!Array.isArray(reply)) throw new UnexpectedReply('reserve', reply)
+  const [nowMs, epoch, seq, opensAtMs, ...pairs] = reply as [number, number, number, number, ...[string, unknown][]]
+  return { nowMs, epoch, seq, outcomes: pairs.map(([kind, value]) => decodeOutcome(kind, value, opensAtMs)) }
+}
+
+function decodeOutcome(kind: string, value: unknown, opensAtMs: number): ReserveOutcome {
+  switch (kind) {
+    case 'reserved':
+      return { kind, reservedAtMs: Number(value) }
+    case 'already_reserved':
+      return { kind, orderId: String(value) }
+    case 'sold_out':
+    case 'too_few_left':
+      return { kind, unitsLeft: Number(value) }
+    case 'not_open':
+      return { kind, opensAtMs }
+    case 'over_limit':
+      return { kind, unitsPerUser: Number(value) }
+    case 'closed':
+    case 'paused':
+    case 'not_warmed':
+    case 'overloaded':
+    case 'too_late':
+      return { kind }
+    default:
+      throw new UnexpectedReply('reserve', [kind, value])
+  }
+}

@@ -1,0 +1,125 @@
+import type { Redis } from 'ioredis'
+import type { RowDataPacket } from 'mysql2/promise'
+
+import type { Mysql } from '../mysql/connect-mysql.ts'
+import { UNITS_ROSE, channelOf } from '../redis/channels.ts'
+import { LIST_MAX, bindScript } from '../redis/lua-script.ts'
+import type { Sale, Sales } from '../sale/sales.ts'
+import {
+  adoptLedgerScript,
+  adoptOrdersScript,
+  configureStockScript,
+  createStockScript,
+  openStockScript,
+} from './build-stock.ts'
+import type { StockSnapshot } from './read-stock.ts'
+import { stockKeys } from './stock-keys.ts'
+
+export type WarmNeed = 'none' | 'configure' | 'build'
+
+/** A copy that has been warming for this long was given up by its builder. */
+const BUILD_ABANDONED_MS = 30_000
+
+/** Compares what MySQL says of a sale with its copy in Redis. On a healthy copy there is nothing to do. */
+export function warmNeed(sale: Sale, copy: StockSnapshot | undefined, nowMs: number): WarmNeed {
+  if (!copy || copy.epoch !== sale.stockEpoch) return 'build'
+  if (copy.state === 'warming' && nowMs - copy.warmingSinceMs > BUILD_ABANDONED_MS) return 'build'
+  return copy.revision < sale.revision ? 'configure' : 'none'
+}
+
+export interface WarmSale {
+  /** Brings the settings of a running sale into force. */
+  configure(sale: Sale): Promise<void>
+  /**
+   * Builds a new copy: create, adopt what is taken, open.
+   *
+   * Any number of processes may build at once: the one with the highest epoch finishes, the others are fenced.
+   *
+   * @throws when a step failed; the copy then stays `warming`, sells nothing, and is built again.
+   */
+  build(saleId: number): Promise<'opened' | 'fenced'>
+}
+
+export function createWarmSale(deps: { mysql: Mysql; redis: Redis; sales: Sales }): WarmSale {
+  const { mysql, redis, sales } = deps
+  const channel = channelOf(redis, UNITS_ROSE)
+  const create = bindScript(redis, createStockScript)
+  const adoptLedger = bindScript(redis, adoptLedgerScript)
+  const adoptOrders = bindScript(redis, adoptOrdersScript)
+  const open = bindScript(redis, openStockScript)
+  const configure = bindScript(redis, configureStockScript)
+
+  /** Every reservation that waits for MySQL holds units, whatever MySQL will say. */
+  async function adoptTheLedger(saleId: number, epoch: number): Promise<'adopted' | 'fenced'> {
+    let cursor = '0'
+    do {
+      const page = await adoptLedger(stockKeys(saleId), { epoch, cursor })
+      if (page.kind === 'fenced') return 'fenced'
+      cursor = page.cursor
+    } while (cursor !== '0')
+    return 'adopted'
+  }
+
+  /** Read only now, after `create`: an order that is placed later tells this copy by itself. */
+  async function adoptTheOrders(saleId: number, epoch: number): Promise<'adopted' | 'fenced'> {
+    let afterUserId = 0
+    for (;;) {
+      const page = await readLiveOrders(mysql, saleId, afterUserId)
+      if (page.orders.length === 0) return 'adopted'
+      const answer = await adoptOrders(stockKeys(saleId), { epoch, decidedAtMs: page.readAtMs }, page.orders)
+      if (answer === 'fenced') return 'fenced'
+      // A stale page is read again from the same place.
+      if (answer === 'adopted') afterUserId = page.orders.at(-1)?.userId ?? afterUserId
+    }
+  }
+
+  return {
+    async configure(sale) {
+      const { saleId, revision, quota, opensAtMs, closesAtMs } = sale
+      await configure(stockKeys(saleId), {
+        saleId,
+        revision,
+        quota,
+        opensAtMs,
+        closesAtMs,
+        openAs: openAs(sale),
+        channel,
+      })
+    },
+
+    async build(saleId) {
+      const sale = await sales.nextStockEpoch(saleId)
+      if (!sale) return 'fenced'
+      const { stockEpoch: epoch, revision, quota, opensAtMs, closesAtMs, unitsPerUser } = sale
+      const settings = { epoch, revision, quota, opensAtMs, closesAtMs, unitsPerUser, openAs: openAs(sale) }
+      if ((await create(stockKeys(saleId), settings)) === 'fenced') return 'fenced'
+      if ((await adoptTheLedger(saleId, epoch)) === 'fenced') return 'fenced'
+      if ((await adoptTheOrders(saleId, epoch)) === 'fenced') return 'fenced'
+      return open(stockKeys(saleId), { epoch, saleId, channel })
+    },
+  }
+}
+
+function openAs(sale: Sale): 'open' | 'paused' | 'closed' {
+  return sale.state === 'scheduled' ? 'open' : sale.state
+}
+
+type LiveOrder = { orderId: string; userId: number; quantity: number }
+
+/** A page of live orders by user, through the index `one_live_order_per_user_and_sale`. */
+async function readLiveOrders(
+  mysql: Mysql,
+  saleId: number,
+  afterUserId: number,
+): Promise<{ readAtMs: number; orders: LiveOrder[] }> {
+  return mysql.use(async ({ connection }) => {
+    // The time first: what is read after it was still live then or later.
+    const [[clock]] = await connection.query<(RowDataPacket & { now: Date })[]>('SELECT UTC_TIMESTAMP(3) AS now')
+    const [orders] = await connection.query<(RowDataPacket & LiveOrder)[]>(
+      `SELECT id AS orderId, user_id AS userId, quantity FROM orders
+        WHERE sale_id = ? AND live = 1 AND user_id > ? ORDER BY user_id LIMIT ?`,
+      [saleId, afterUserId, LIST_MAX],
+    )
+    return { readAtMs: clock?.now.getTime() ?? 0, orders }
+  })
+}
