@@ -27,6 +27,8 @@ export interface OrderPage {
 
 export interface Orders {
   find(orderId: string): Promise<PlacedOrder | undefined>
+  /** The live order of a user in a sale; there is one at most. */
+  findLive(saleId: number, userId: number): Promise<PlacedOrder | undefined>
   /** A buyer's orders, newest first. An unreadable cursor begins at the first page. */
   listOf(userId: number, cursor: string | undefined, limit: number): Promise<OrderPage>
 }
@@ -60,6 +62,12 @@ export function createOrders(mysql: Mysql): Orders {
   return {
     async find(orderId) {
       const [row] = await select(eq(orders.id, orderId), 1)
+      return row && toOrder(row)
+    },
+
+    async findLive(saleId, userId) {
+      const own = and(eq(orders.saleId, saleId), eq(orders.userId, userId), eq(orders.live, 1))
+      const [row] = await select(own, 1)
       return row && toOrder(row)
     },
 

@@ -31,6 +31,8 @@ export interface ReadOrder {
   own(orderId: string, userId: number): Promise<QueuedOrder | PlacedOrder | undefined>
   /** By an id that Redis itself names as this user's; a proof by a retired secret does not matter here. */
   held(orderId: string, userId: number): Promise<QueuedOrder | PlacedOrder | undefined>
+  /** The order that takes up this user's place in a sale, if there is one. */
+  liveIn(saleId: number, userId: number): Promise<QueuedOrder | PlacedOrder | undefined>
 }
 
 /** How long after a loss of Redis' data a message of before may still be placed. */
@@ -64,6 +66,11 @@ export function createReadOrder(deps: {
     async held(orderId, userId) {
       const id = readUnproved(orderId)
       return id && read(id, orderId, userId)
+    },
+    async liveIn(saleId, userId) {
+      const orderId = await redisAnswer(redis.hget(stockKeys(saleId).holders, String(userId)))
+      // A sale that is over may have left Redis; MySQL still knows who bought.
+      return orderId ? this.held(orderId, userId) : orders.findLive(saleId, userId)
     },
   }
 

@@ -1,0 +1,27 @@
+import { loadConfig } from '@blitzbuy/core/config'
+import { startHealthServer } from '@blitzbuy/core/health'
+import { createLog } from '@blitzbuy/core/log'
+import { runProcess } from '@blitzbuy/core/run-process'
+
+import { buildApi } from './app.ts'
+import { ApiConfig } from './config.ts'
+import { wireCore } from './wire-core.ts'
+
+await runProcess('api', async () => {
+  const config = loadConfig(ApiConfig)
+  const log = createLog({ name: 'api', level: config.LOG_LEVEL })
+  const core = wireCore(config, log)
+  const app = await buildApi({ config, core, log })
+  const health = await startHealthServer({ host: config.HEALTH_HOST, port: config.HEALTH_PORT, checks: core.checks })
+  await app.listen({ host: config.HOST, port: config.PORT })
+
+  return {
+    log,
+    async close() {
+      health.drain()
+      await app.close()
+      await core.close()
+      await health.close()
+    },
+  }
+})

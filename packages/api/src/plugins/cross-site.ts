@@ -1,0 +1,24 @@
+import fp from 'fastify-plugin'
+
+import { refuse } from '../refusals.ts'
+
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/**
+ * Refuses what another site makes a browser send: browsers say where a request comes from, and cannot be made to lie.
+ *
+ * A client that is no browser sends neither header and carries its cookie on purpose.
+ */
+export default fp<{ publicOrigin: string }>(
+  async (app, { publicOrigin }) => {
+    app.addHook('onRequest', (request, reply, done) => {
+      if (SAFE.has(request.method)) return done()
+      const { origin, 'sec-fetch-site': fetchSite } = request.headers
+      const isForeignSite = fetchSite === 'cross-site' || fetchSite === 'same-site'
+      const isForeignOrigin = origin !== undefined && origin !== publicOrigin
+      if (isForeignSite || isForeignOrigin) return void refuse(reply, { code: 'cross-site' })
+      done()
+    })
+  },
+  { name: 'cross-site' },
+)

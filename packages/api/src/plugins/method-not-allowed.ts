@@ -1,0 +1,42 @@
+import fp from 'fastify-plugin'
+import type { HTTPMethods } from 'fastify'
+
+import { refuse } from '../refusals.ts'
+
+const METHODS: HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
+
+/** A known path with another method is answered 405 and told which methods there are. */
+export default fp(
+  async (app) => {
+    const methodsOf = new Map<string, Set<string>>()
+    app.addHook('onRoute', ({ url, method }) => {
+      const methods = methodsOf.get(url) ?? new Set()
+      for (const one of [method].flat()) methods.add(one)
+      methodsOf.set(url, methods)
+    })
+
+    /** To be called when every route stands. */
+    app.decorate('refuseOtherMethods', () => {
+      for (const [url, methods] of [...methodsOf]) {
+        const allow = [...methods].join(', ')
+        const others = METHODS.filter((method) => !methods.has(method))
+        if (others.length === 0 || url.includes('*')) continue
+        app.route({
+          url,
+          method: others,
+          // Before the body is read: it is not wanted, whatever it is.
+          onRequest: (_request, reply, _done) =>
+            void refuse(reply.header('allow', allow), { code: 'method-not-allowed' }),
+          handler: () => undefined,
+        })
+      }
+    })
+  },
+  { name: 'method-not-allowed' },
+)
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    refuseOtherMethods(): void
+  }
+}

@@ -1,0 +1,119 @@
+import { StoreAway } from '@blitzbuy/core/errors'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+
+/** What each code means to the api: a status, and one sentence for the person behind the client. */
+export const REFUSALS = {
+  'request-invalid': { status: 400, title: 'The request is not valid.' },
+  'login-required': { status: 401, title: 'Log in first.' },
+  'credentials-invalid': { status: 401, title: 'Phone number or password is incorrect.' },
+  'cross-site': { status: 403, title: 'This request came from another site.' },
+  'not-found': { status: 404, title: 'There is nothing here.' },
+  'method-not-allowed': { status: 405, title: 'This method is not allowed here.' },
+  'phone-taken': { status: 409, title: 'This phone number already has an account.' },
+  'sold-out': { status: 409, title: 'Sold out.' },
+  'too-few-left': { status: 409, title: 'Fewer units are left than you asked for.' },
+  'sale-not-open': { status: 409, title: 'The sale has not opened yet.' },
+  'sale-closed': { status: 409, title: 'The sale is over.' },
+  'sale-paused': { status: 409, title: 'The sale is paused.' },
+  'limit-exceeded': { status: 409, title: 'This is more than one person may buy.' },
+  'order-queued': { status: 409, title: 'The order is still being placed.' },
+  'order-expired': { status: 409, title: 'The time to pay for this order is over.' },
+  'order-cancelled': { status: 409, title: 'This order was cancelled.' },
+  'order-rejected': { status: 409, title: 'This order could not be filled.' },
+  'body-too-large': { status: 413, title: 'The body is too large.' },
+  'media-type-unsupported': { status: 415, title: 'Send application/json.' },
+  'phone-invalid': { status: 422, title: 'This is not a US or Chinese phone number.' },
+  'password-weak': { status: 422, title: 'Use 8 to 128 characters for the password.' },
+  internal: { status: 500, title: 'Something went wrong on our side.' },
+  'dependency-unavailable': { status: 503, title: 'We cannot do this right now.' },
+  'sale-warming': { status: 503, title: 'The sale is about to start.' },
+  overloaded: { status: 503, title: 'We are very busy and have not taken your order yet.' },
+  'outcome-unknown': {
+    status: 503,
+    title: 'We do not know yet whether this succeeded. Ask again with x-purchase-retry: 1.',
+  },
+  draining: { status: 503, title: 'This instance is shutting down.' },
+} as const satisfies Record<string, { status: number; title: string }>
+
+export type RefusalCode = keyof typeof REFUSALS
+
+export interface FieldError {
+  field: string
+  message: string
+}
+
+export interface Refusal {
+  code: RefusalCode
+  retryAfterMs?: number
+  errors?: FieldError[]
+  /** Members of their own that a code brings, e.g. `opensAtMs`. */
+  details?: Record<string, number | string>
+}
+
+/** Answers with application/problem+json; `Retry-After` where waiting helps. */
+export function refuse(reply: FastifyReply, refusal: Refusal): FastifyReply {
+  const { code, retryAfterMs, errors, details } = refusal
+  const { status, title } = REFUSALS[code]
+  if (retryAfterMs !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(retryAfterMs / 1000)))
+  return reply
+    .code(status)
+    .header('cache-control', 'no-store')
+    .type('application/problem+json')
+    .send(JSON.stringify({ status, title, code, requestId: reply.request.id, retryAfterMs, errors, ...details }))
+}
+
+export const RETRY_SOON_MS = 1_000
+
+/** The refusal behind a thrown error. Only `internal` is our own fault, and only it is logged with its stack. */
+export function refusalOf(error: FastifyError | Error): Refusal {
+  if (error instanceof StoreAway) return { code: 'dependency-unavailable', retryAfterMs: RETRY_SOON_MS }
+  const { code, validation, validationContext, statusCode } = error as FastifyError
+  if (validation) {
+    return { code: 'request-invalid', errors: validation.map((problem) => fieldError(problem, validationContext)) }
+  }
+  switch (code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return { code: 'body-too-large' }
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return { code: 'media-type-unsupported' }
+    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
+      return { code: 'request-invalid', errors: [{ field: 'body', message: 'must not be empty' }] }
+    default:
+  }
+  if (statusCode === 400) {
+    return { code: 'request-invalid', errors: [{ field: 'body', message: 'could not be read' }] }
+  }
+  return { code: 'internal' }
+}
+
+export function answerWithProblem(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void {
+  const refusal = refusalOf(error)
+  logRefusal(request, refusal, error)
+  refuse(reply, refusal)
+}
+
+export function logRefusal(request: FastifyRequest, refusal: Refusal, error: Error): void {
+  if (refusal.code === 'internal') request.log.error({ err: error }, 'request failed')
+  else if (REFUSALS[refusal.code].status >= 500) request.log.warn({ err: error }, 'request refused')
+}
+
+interface SchemaProblem {
+  instancePath: string
+  keyword: string
+  message?: string
+  params?: Record<string, unknown>
+}
+
+function fieldError(problem: SchemaProblem, context = 'body'): FieldError {
+  const { instancePath, keyword, message = 'is not valid', params = {} } = problem
+  const path = instancePath.slice(1).replaceAll('/', '.')
+  if (keyword === 'required') return { field: join(path, String(params['missingProperty'])), message: 'is required' }
+  if (keyword === 'additionalProperties') {
+    return { field: join(path, String(params['additionalProperty'])), message: 'is not a known field' }
+  }
+  return { field: path || context, message }
+}
+
+function join(path: string, name: string): string {
+  return path ? `${path}.${name}` : name
+}

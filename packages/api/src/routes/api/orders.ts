@@ -1,0 +1,97 @@
+import type { PlacedOrder } from '@blitzbuy/core/order/orders'
+import type { QueuedOrder } from '@blitzbuy/core/order/read-order'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+
+import { requireAccount } from '../../plugins/session.ts'
+import { refuse, type RefusalCode } from '../../refusals.ts'
+import { OrderParams, SaleParams, readSaleId } from '../../schemas/identifiers.ts'
+import { OrderAnswer, OrderListAnswer, toOrderAnswer } from '../../schemas/orders.ts'
+import { ViewerAnswer } from '../../schemas/sales.ts'
+import { viewerState } from '../../viewer-state.ts'
+
+const PAGE = 20
+
+/** Why an order in this state cannot be paid. */
+export const UNPAYABLE: Record<Exclude<PlacedOrder['state'] | QueuedOrder['state'], 'awaiting_payment' | 'paid'>, RefusalCode> = {
+  queued: 'order-queued',
+  cancelled: 'order-cancelled',
+  expired: 'order-expired',
+  rejected: 'order-rejected',
+}
+
+/** What a shopper has: where they stand in a sale, one order, all orders, paying. */
+const orderRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  const { orders, readOrder, payOrder, saleViews, clock } = app.core
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    reply.header('cache-control', 'no-store')
+    done()
+  })
+
+  app.get(
+    '/sales/:saleId/viewer',
+    { schema: { params: SaleParams, response: { 200: ViewerAnswer } } },
+    async (request, reply) => {
+      const saleId = readSaleId(request.params.saleId)
+      const sale = saleId && (await saleViews.find(saleId))
+      if (!sale) return refuse(reply, { code: 'not-found' })
+      const account = requireAccount(request, reply)
+      if (!account) return reply
+      const order = await readOrder.liveIn(sale.saleId, account.userId)
+      return {
+        viewerState: viewerState(sale.phase, order),
+        ...(order && { orderId: order.orderId }),
+        token: 'none' as const,
+        nowMs: clock.nowMs(),
+      }
+    },
+  )
+
+  app.get(
+    '/orders',
+    {
+      schema: {
+        querystring: Type.Object({ cursor: Type.Optional(Type.String({ maxLength: 64 })) }, { additionalProperties: false }),
+        response: { 200: OrderListAnswer },
+      },
+    },
+    async (request, reply) => {
+      const account = requireAccount(request, reply)
+      if (!account) return reply
+      const page = await orders.listOf(account.userId, request.query.cursor, PAGE)
+      return {
+        orders: page.orders.map(toOrderAnswer),
+        ...(page.nextCursor !== undefined && { nextCursor: page.nextCursor }),
+      }
+    },
+  )
+
+  app.get(
+    '/orders/:orderId',
+    { schema: { params: OrderParams, response: { 200: OrderAnswer } } },
+    async (request, reply) => {
+      const account = requireAccount(request, reply)
+      if (!account) return reply
+      const order = await readOrder.own(request.params.orderId, account.userId)
+      return order ? toOrderAnswer(order) : refuse(reply, { code: 'not-found' })
+    },
+  )
+
+  app.post(
+    '/orders/:orderId/payments',
+    { schema: { params: OrderParams, response: { 200: OrderAnswer } } },
+    async (request, reply) => {
+      const account = requireAccount(request, reply)
+      if (!account) return reply
+      const order = await readOrder.own(request.params.orderId, account.userId)
+      if (!order) return refuse(reply, { code: 'not-found' })
+      if (order.state === 'awaiting_payment') await payOrder(order)
+
+      const after = order.state === 'awaiting_payment' ? await orders.find(order.orderId) : order
+      if (!after || after.state === 'awaiting_payment') return refuse(reply, { code: 'internal' })
+      return after.state === 'paid' ? toOrderAnswer(after) : refuse(reply, { code: UNPAYABLE[after.state] })
+    },
+  )
+}
+
+export default orderRoutes

@@ -1,0 +1,7 @@
+import type { FastifyPluginAsync } from 'fastify'
+
+const pageRoutes: FastifyPluginAsync = async () => {
+  // comes next
+}
+
+export default pageRoutes

@@ -1,0 +1,93 @@
+import type { RedisClock } from '@blitzbuy/core/redis/redis-clock'
+import { salePhase, type SalePhase } from '@blitzbuy/core/sale/sale-phase'
+import type { Sale, Sales } from '@blitzbuy/core/sale/sales'
+import type { ReadStocks } from '@blitzbuy/core/stock/read-stock'
+import { LRUCache } from 'lru-cache'
+
+/** A sale as everybody sees it: no user data, the same for all within a second. */
+export interface SaleView {
+  saleId: number
+  title: string
+  description: string
+  imageUrl: string
+  priceCents: number
+  listPriceCents: number
+  currency: string
+  opensAtMs: number
+  closesAtMs: number
+  phase: SalePhase
+  quota: number
+  /** In steps of one percent: the exact number of units left is nobody's business. */
+  claimedPercent: number
+  fewLeft: boolean
+  unitsPerUser: number
+  paymentWindowSeconds: number
+  nowMs: number
+}
+
+export interface SaleViews {
+  find(saleId: number): Promise<SaleView | undefined>
+  list(): Promise<SaleView[]>
+}
+
+const SHARED_FOR_MS = 1_000
+const LIST_MAX = 100
+const FEW_LEFT = 5
+
+interface Known {
+  sale: Sale
+  unitsLeft: number | undefined
+}
+
+/**
+ * Reads each sale once a second at most, however many people look at it.
+ *
+ * With MySQL away the last known view is served on; with Redis away the view comes without the units left.
+ */
+export function createSaleViews(deps: { sales: Sales; readStocks: ReadStocks; clock: RedisClock }): SaleViews {
+  const { sales, readStocks, clock } = deps
+
+  const known = new LRUCache<number | 'list', Known[]>({
+    max: 1_000,
+    ttl: SHARED_FOR_MS,
+    allowStaleOnFetchRejection: true,
+    fetchMethod: async (key) => {
+      const found = key === 'list' ? await sales.list(LIST_MAX) : [await sales.find(key)]
+      const present = found.filter((sale) => sale !== undefined)
+      const stocks = await readStocks(present.map((sale) => sale.saleId)).catch(() => [])
+      return present.map((sale, at) => ({ sale, unitsLeft: stocks[at]?.unitsLeft }))
+    },
+  })
+
+  const view = ({ sale, unitsLeft }: Known): SaleView => {
+    const nowMs = clock.nowMs()
+    // Without a Redis copy (a sale long over) MySQL's count is what there is.
+    const left = Math.max(0, unitsLeft ?? sale.quota - sale.unitsSold)
+    return {
+      saleId: sale.saleId,
+      title: sale.title,
+      description: sale.description,
+      imageUrl: sale.imagePath,
+      priceCents: sale.priceCents,
+      listPriceCents: sale.listPriceCents,
+      currency: sale.currency,
+      opensAtMs: sale.opensAtMs,
+      closesAtMs: sale.closesAtMs,
+      phase: salePhase(sale, unitsLeft, nowMs),
+      quota: sale.quota,
+      claimedPercent: sale.quota === 0 ? 100 : Math.floor(((sale.quota - left) / sale.quota) * 100),
+      fewLeft: left > 0 && left < FEW_LEFT,
+      unitsPerUser: sale.unitsPerUser,
+      paymentWindowSeconds: sale.paymentWindowSeconds,
+      nowMs,
+    }
+  }
+
+  return {
+    async find(saleId) {
+      const [one] = (await known.fetch(saleId)) ?? []
+      return one && view(one)
+    },
+    list: async () => ((await known.fetch('list')) ?? []).map(view),
+  }
+}

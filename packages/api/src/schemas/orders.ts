@@ -1,0 +1,70 @@
+import type { PlacedOrder } from '@blitzbuy/core/order/orders'
+import type { QueuedOrder } from '@blitzbuy/core/order/read-order'
+import { Type, type Static } from 'typebox'
+
+export const PurchaseBody = Type.Union([
+  Type.Object({ quantity: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })) }, { additionalProperties: false }),
+  // No body at all means one unit.
+  Type.Null(),
+])
+
+export const PurchaseAnswer = Type.Object({
+  orderId: Type.String(),
+  state: Type.Literal('queued'),
+  handoff: Type.Enum(['confirmed', 'ledger']),
+  pollAfterMs: Type.Integer(),
+})
+
+export const OrderAnswer = Type.Object({
+  orderId: Type.String(),
+  saleId: Type.Integer(),
+  state: Type.Enum(['queued', 'awaiting_payment', 'paid', 'cancelled', 'expired', 'rejected']),
+  title: Type.Optional(Type.String()),
+  quantity: Type.Optional(Type.Integer()),
+  amountCents: Type.Optional(Type.Integer()),
+  currency: Type.Optional(Type.String()),
+  payBefore: Type.Optional(Type.String()),
+  payBeforeMs: Type.Optional(Type.Integer()),
+  placedAtMs: Type.Optional(Type.Integer()),
+  reason: Type.Optional(Type.String()),
+  pollAfterMs: Type.Optional(Type.Integer()),
+  aheadAbout: Type.Optional(Type.Integer()),
+})
+export type OrderAnswer = Static<typeof OrderAnswer>
+
+export const OrderListAnswer = Type.Object({
+  orders: Type.Array(OrderAnswer),
+  nextCursor: Type.Optional(Type.String()),
+})
+
+/** Polls a second that all waiting buyers of a sale together may cost. */
+const TARGET_POLLS_PER_SECOND = 2_000
+const POLL_MIN_MS = 500
+const POLL_MAX_MS = 10_000
+
+/** The more buyers wait, the less often each one asks; spread by 20 %, so that they do not come in waves. */
+export function pollAfterMs(queuedCount: number): number {
+  const evenMs = (queuedCount / TARGET_POLLS_PER_SECOND) * 1000
+  return Math.round(Math.min(POLL_MAX_MS, Math.max(POLL_MIN_MS, evenMs)) * (0.8 + Math.random() * 0.4))
+}
+
+export function toOrderAnswer(order: QueuedOrder | PlacedOrder): OrderAnswer {
+  if (order.state === 'queued') {
+    const { orderId, saleId, state, quantity, queuedCount } = order
+    return {
+      orderId,
+      saleId,
+      state,
+      ...(quantity !== undefined && { quantity }),
+      pollAfterMs: pollAfterMs(queuedCount),
+      aheadAbout: Math.max(0, queuedCount - 1),
+    }
+  }
+  const { payBeforeMs, title, reason, ...same } = order
+  return {
+    ...same,
+    ...(title !== undefined && { title }),
+    ...(reason !== undefined && { reason }),
+    ...(payBeforeMs !== undefined && { payBeforeMs, payBefore: new Date(payBeforeMs).toISOString() }),
+  }
+}

@@ -1,0 +1,88 @@
+import type { Logger } from '@blitzbuy/core/log'
+import { listOf } from '@blitzbuy/core/config'
+import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
+import { createOrders } from '@blitzbuy/core/order/orders'
+import { createPayOrder } from '@blitzbuy/core/order/pay-order'
+import { createPurchase } from '@blitzbuy/core/order/purchase'
+import { createReadOrder } from '@blitzbuy/core/order/read-order'
+import { connectBroker } from '@blitzbuy/core/rabbitmq/connect-broker'
+import { createPublishReservations } from '@blitzbuy/core/rabbitmq/publish'
+import { SESSION_ENDED, UNITS_ROSE } from '@blitzbuy/core/redis/channels'
+import { connectRedis, connectRedisSubscriber } from '@blitzbuy/core/redis/connect-redis'
+import { listen } from '@blitzbuy/core/redis/listen'
+import { createRedisClock } from '@blitzbuy/core/redis/redis-clock'
+import { createHandOff } from '@blitzbuy/core/reservation/hand-off'
+import { createOrderIds } from '@blitzbuy/core/reservation/order-id'
+import { createPurchaseBatches } from '@blitzbuy/core/reservation/purchase-batches'
+import { createSales } from '@blitzbuy/core/sale/sales'
+import { createReadStocks } from '@blitzbuy/core/stock/read-stock'
+import { createReserve } from '@blitzbuy/core/stock/reserve'
+import { createReturnStock } from '@blitzbuy/core/stock/return-stock'
+import { createSoldOutFlags } from '@blitzbuy/core/stock/sold-out-flags'
+import { createAccounts } from '@blitzbuy/core/user/accounts'
+import { createSessions } from '@blitzbuy/core/user/sessions'
+
+import type { ApiConfig } from './config.ts'
+import { createSaleViews } from './sale-views.ts'
+
+export type Core = ReturnType<typeof wireCore>
+
+/** Everything a route may call, wired once; the connections behind it are made and ended here. */
+export function wireCore(config: ApiConfig, log: Logger) {
+  const redis = connectRedis({ url: config.REDIS_URL, namespace: config.NAMESPACE })
+  const subscriber = connectRedisSubscriber({ url: config.REDIS_URL })
+  const mysql = connectMysql(config.MYSQL_URL)
+  const broker = connectBroker({ url: config.AMQP_URL, namespace: config.NAMESPACE, role: 'publisher', log })
+
+  const clock = createRedisClock(redis)
+  redis.on('ready', () => void clock.refresh().catch(() => undefined))
+  const flags = createSoldOutFlags()
+  const sessions = createSessions(redis)
+  listen(subscriber, redis, {
+    [UNITS_ROSE]: (message) => {
+      const [saleId, epoch, seq] = message.split(':').map(Number)
+      if (saleId && epoch && seq) flags.lower(saleId, epoch, seq)
+    },
+    [SESSION_ENDED]: (sessionId) => sessions.forget(sessionId),
+    // Whatever was said while nobody listened is lost.
+    onSubscribed: () => {
+      flags.lowerAll()
+      sessions.forgetAll()
+    },
+  })
+
+  const orderIds = createOrderIds(listOf(config.ORDER_ID_SECRETS))
+  const orders = createOrders(mysql)
+  const readOrder = createReadOrder({ redis, mysql, orders, orderIds, clock })
+  const handOff = createHandOff({ publish: createPublishReservations(broker), log })
+  const batches = createPurchaseBatches({ reserve: createReserve(redis), handOff, flags, clock, orderIds, log })
+  const sales = createSales(mysql)
+
+  return {
+    accounts: createAccounts(mysql),
+    sessions,
+    clock,
+    flags,
+    saleViews: createSaleViews({ sales, readStocks: createReadStocks(redis), clock }),
+    purchase: createPurchase({ batches, readOrder, returnStock: createReturnStock(redis) }),
+    orders,
+    readOrder,
+    payOrder: createPayOrder(mysql),
+    /** The connection that @fastify/redis makes known to plugins. */
+    redis,
+    checks: {
+      mysql: () => mysql.use(({ connection }) => connection.query('SELECT 1')),
+      redis: () => redis.ping(),
+      // Purchases go on through the ledger without it, so it does not make the api unready.
+    },
+    /** Buyers first, then what they need. */
+    async close() {
+      await batches.drained()
+      await handOff.close()
+      await broker.close()
+      subscriber.disconnect()
+      redis.disconnect()
+      await mysql.close()
+    },
+  }
+}

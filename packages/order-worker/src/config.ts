@@ -1,0 +1,14 @@
+import { HealthConfig, SharedConfig } from '@blitzbuy/core/config'
+import { Type, type Static } from 'typebox'
+
+export const WorkerConfig = Type.Object({
+  ...SharedConfig.properties,
+  ...HealthConfig.properties,
+  PREFETCH: Type.Integer({
+    minimum: 1,
+    maximum: 1_000,
+    default: 64,
+    description: 'how many messages (1 to 1000) a worker holds at once, each with up to 256 reservations',
+  }),
+})
+export type WorkerConfig = Readonly<Static<typeof WorkerConfig>>

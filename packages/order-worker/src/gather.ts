@@ -1,0 +1,85 @@
+/** One message of the queue, and the word to the broker that it is done. */
+export interface Delivery<Message> {
+  message: Message
+  ack: () => void
+}
+
+export interface Gatherer<Message> {
+  add(delivery: Delivery<Message>): void
+  /** Resolves when everything that was added has been worked off, or was given up by `close`. */
+  close(): Promise<void>
+}
+
+/**
+ * Gathers what is delivered and works it off in batches, one at a time.
+ *
+ * While one batch is with MySQL the next one gathers, so the size of a batch tunes itself to the load; a lone
+ * message does not wait for company longer than `lingerMs`.
+ */
+export function createGatherer<Message>(options: {
+  /** A batch begins when this much has gathered, or after `lingerMs`. */
+  weightMax: number
+  lingerMs: number
+  weigh: (message: Message) => number
+  /** Works off a batch; it retries by itself and throws only when it gives up because of `signal`. */
+  work: (messages: Message[], signal: AbortSignal) => Promise<void>
+}): Gatherer<Message> {
+  const { weightMax, lingerMs, weigh, work } = options
+  const gathered: Delivery<Message>[] = []
+  const ending = new AbortController()
+  let working: Promise<void> | undefined
+  let timer: NodeJS.Timeout | undefined
+
+  const weight = (): number => gathered.reduce((sum, delivery) => sum + weigh(delivery.message), 0)
+
+  function takeBatch(): Delivery<Message>[] {
+    let taken = 0
+    let count = 0
+    for (const delivery of gathered) {
+      taken += weigh(delivery.message)
+      if (count > 0 && taken > weightMax) break
+      count += 1
+    }
+    return gathered.splice(0, count)
+  }
+
+  async function run(): Promise<void> {
+    while (gathered.length > 0 && !ending.signal.aborted) {
+      const batch = takeBatch()
+      try {
+        await work(
+          batch.map((delivery) => delivery.message),
+          ending.signal,
+        )
+      } catch (error) {
+        // Not acknowledged: the broker gives it to another worker.
+        if (ending.signal.aborted) return
+        throw error
+      }
+      for (const delivery of batch) delivery.ack()
+    }
+  }
+
+  function begin(): void {
+    clearTimeout(timer)
+    timer = undefined
+    working ??= run().finally(() => {
+      working = undefined
+      if (gathered.length > 0 && !ending.signal.aborted) begin()
+    })
+  }
+
+  return {
+    add(delivery) {
+      gathered.push(delivery)
+      if (working) return
+      if (weight() >= weightMax) begin()
+      else timer ??= setTimeout(begin, lingerMs)
+    },
+    async close() {
+      clearTimeout(timer)
+      ending.abort()
+      await working?.catch(() => undefined)
+    },
+  }
+}

@@ -1,0 +1,70 @@
+import { loadConfig } from '@blitzbuy/core/config'
+import { startHealthServer } from '@blitzbuy/core/health'
+import { createLog } from '@blitzbuy/core/log'
+import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
+import { createExpireOrders, createReturnDueStock } from '@blitzbuy/core/order/expire-orders'
+import { createPlaceReservations } from '@blitzbuy/core/order/place-reservations'
+import { connectBroker } from '@blitzbuy/core/rabbitmq/connect-broker'
+import { connectRedis } from '@blitzbuy/core/redis/connect-redis'
+import { repeat } from '@blitzbuy/core/repeat'
+import { runProcess } from '@blitzbuy/core/run-process'
+import { createReturnStock } from '@blitzbuy/core/stock/return-stock'
+import { createSettle } from '@blitzbuy/core/stock/settle'
+
+import { WorkerConfig } from './config.ts'
+import { subscribeToReservations } from './subscriptions/place-reservations.ts'
+import { createWorkOffReservations } from './work-off-reservations.ts'
+
+const EXPIRE_EVERY_MS = 1_000
+const RETURN_EVERY_MS = 500
+
+await runProcess('order-worker', async () => {
+  const config = loadConfig(WorkerConfig)
+  const log = createLog({ name: 'order-worker', level: config.LOG_LEVEL })
+  const mysql = connectMysql(config.MYSQL_URL, { connectionLimit: 5 })
+  const redis = connectRedis({ url: config.REDIS_URL, namespace: config.NAMESPACE })
+  const broker = connectBroker({
+    url: config.AMQP_URL,
+    namespace: config.NAMESPACE,
+    role: 'consumer',
+    prefetch: config.PREFETCH,
+    log,
+  })
+
+  const workOff = createWorkOffReservations({
+    mysql,
+    placeReservations: createPlaceReservations(mysql),
+    settle: createSettle(redis),
+    log,
+  })
+  // The health server answers while the broker is awaited.
+  const subscribing = subscribeToReservations({ broker, workOff, log })
+  const timers = [
+    repeat('expire orders', EXPIRE_EVERY_MS, createExpireOrders(mysql), log),
+    repeat('return stock', RETURN_EVERY_MS, createReturnDueStock(mysql, createReturnStock(redis)), log),
+  ]
+  const health = await startHealthServer({
+    host: config.HEALTH_HOST,
+    port: config.HEALTH_PORT,
+    checks: {
+      mysql: () => mysql.use(({ connection }) => connection.query('SELECT 1')),
+      redis: () => redis.ping(),
+      rabbitmq: async () => {
+        if (!broker.current()) throw new Error('not connected')
+      },
+    },
+  })
+
+  return {
+    log,
+    async close() {
+      health.drain()
+      if (broker.current()) await (await subscribing).close()
+      await Promise.all(timers.map((timer) => timer.close()))
+      await broker.close()
+      redis.disconnect()
+      await mysql.close()
+      await health.close()
+    },
+  }
+})

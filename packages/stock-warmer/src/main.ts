@@ -1,0 +1,83 @@
+import { loadConfig } from '@blitzbuy/core/config'
+import { startHealthServer } from '@blitzbuy/core/health'
+import { createLog } from '@blitzbuy/core/log'
+import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
+import { connectBroker } from '@blitzbuy/core/rabbitmq/connect-broker'
+import { createPublishReservations } from '@blitzbuy/core/rabbitmq/publish'
+import { connectRedis } from '@blitzbuy/core/redis/connect-redis'
+import { createRedisClock } from '@blitzbuy/core/redis/redis-clock'
+import { repeat } from '@blitzbuy/core/repeat'
+import { createRelayUnsettled } from '@blitzbuy/core/reservation/relay'
+import { runProcess } from '@blitzbuy/core/run-process'
+import { createSales } from '@blitzbuy/core/sale/sales'
+import { createReadStocks } from '@blitzbuy/core/stock/read-stock'
+import { createWarmSale } from '@blitzbuy/core/stock/warm-sale'
+import { Redlock } from 'redlock'
+
+import { WarmerConfig } from './config.ts'
+import { createRelayAll } from './relay-unsettled.ts'
+import { createWarmSales } from './warm-sales.ts'
+
+const WARM_EVERY_MS = 1_000
+const RELAY_EVERY_MS = 1_000
+
+await runProcess('stock-warmer', async () => {
+  const config = loadConfig(WarmerConfig)
+  const log = createLog({ name: 'stock-warmer', level: config.LOG_LEVEL })
+  const mysql = connectMysql(config.MYSQL_URL, { connectionLimit: 3 })
+  const redis = connectRedis({ url: config.REDIS_URL, namespace: config.NAMESPACE })
+  const broker = connectBroker({ url: config.AMQP_URL, namespace: config.NAMESPACE, role: 'publisher', log })
+
+  const sales = createSales(mysql)
+  const warmAheadMs = config.WARM_AHEAD_SECONDS * 1000
+  const timers = [
+    repeat(
+      'warm sales',
+      WARM_EVERY_MS,
+      createWarmSales({
+        sales,
+        readStocks: createReadStocks(redis),
+        warmSale: createWarmSale({ mysql, redis, sales }),
+        redlock: new Redlock([redis], { retryCount: 0 }),
+        clock: createRedisClock(redis),
+        warmAheadMs,
+        log,
+      }),
+      log,
+    ),
+    repeat(
+      'relay unsettled',
+      RELAY_EVERY_MS,
+      createRelayAll({
+        sales,
+        relay: createRelayUnsettled({ redis, publish: createPublishReservations(broker) }),
+        warmAheadMs,
+        log,
+      }),
+      log,
+    ),
+  ]
+  const health = await startHealthServer({
+    host: config.HEALTH_HOST,
+    port: config.HEALTH_PORT,
+    checks: {
+      mysql: () => mysql.use(({ connection }) => connection.query('SELECT 1')),
+      redis: () => redis.ping(),
+      rabbitmq: async () => {
+        if (!broker.current()) throw new Error('not connected')
+      },
+    },
+  })
+
+  return {
+    log,
+    async close() {
+      health.drain()
+      await Promise.all(timers.map((timer) => timer.close()))
+      await broker.close()
+      redis.disconnect()
+      await mysql.close()
+      await health.close()
+    },
+  }
+})
