@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import fastifyRedis from '@fastify/redis'
 import { listOf } from '@blitzbuy/core/config'
 import type { Logger } from '@blitzbuy/core/log'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 
 import type { ApiConfig } from './config.ts'
 import core from './plugins/core.ts'
@@ -26,11 +26,17 @@ const API = '/api/v1'
  *
  * Registration is spelled out, not discovered from folders, because here the order is a security property.
  */
-export async function buildApi(deps: { config: ApiConfig; core: Core; log: Logger }): Promise<FastifyInstance> {
+export async function buildApi(deps: {
+  config: ApiConfig
+  core: Core
+  log: Logger
+}): Promise<FastifyInstance> {
   const { config, log } = deps
   const app = createApp(log)
   const sessions = { secrets: listOf(config.SESSION_SECRETS), publicOrigin: config.PUBLIC_ORIGIN }
 
+  // Fastify's parser for it would let a plain form of another site reach a JSON route.
+  app.removeContentTypeParser('text/plain')
   app.setErrorHandler(answerWithProblem)
   app.setNotFoundHandler((_request, reply) => refuse(reply, { code: 'not-found' }))
 
@@ -59,7 +65,7 @@ export async function buildApi(deps: { config: ApiConfig; core: Core; log: Logge
 function createApp(log: Logger): FastifyInstance {
   return Fastify({
     loggerInstance: log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     // Never a client's header: it would let anybody write into the logs of somebody else's request.
     requestIdHeader: false,
     genReqId: createRequestIds(),

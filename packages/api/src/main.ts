@@ -12,7 +12,11 @@ await runProcess('api', async () => {
   const log = createLog({ name: 'api', level: config.LOG_LEVEL })
   const core = wireCore(config, log)
   const app = await buildApi({ config, core, log })
-  const health = await startHealthServer({ host: config.HEALTH_HOST, port: config.HEALTH_PORT, checks: core.checks })
+  const health = await startHealthServer({
+    host: config.HEALTH_HOST,
+    port: config.HEALTH_PORT,
+    checks: core.checks,
+  })
   await app.listen({ host: config.HOST, port: config.PORT })
 
   return {

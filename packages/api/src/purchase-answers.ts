@@ -10,15 +10,20 @@ export type PurchaseRefusal = Exclude<PurchaseOutcome, { kind: 'reserved' | 'alr
  * The one table from an outcome of a purchase to the contract's answer, for the JSON route and the form alike.
  *
  * @param sale as everybody sees it: a copy that is not warmed does not know whether the sale is early, late or there
+ * @param nowMs Redis' clock, so that the client knows how long to wait whatever its own clock says
  */
-export function refusalOfPurchase(outcome: PurchaseRefusal, sale: SaleView | undefined): Refusal {
+export function refusalOfPurchase(
+  outcome: PurchaseRefusal,
+  sale: SaleView | undefined,
+  nowMs: number,
+): Refusal {
   switch (outcome.kind) {
     case 'sold_out':
       return { code: 'sold-out' }
     case 'too_few_left':
       return { code: 'too-few-left', details: { unitsLeft: outcome.unitsLeft } }
     case 'not_open':
-      return notOpen(outcome.opensAtMs, sale?.nowMs)
+      return notOpen(outcome.opensAtMs, nowMs)
     case 'closed':
       return { code: 'sale-closed' }
     case 'paused':
@@ -33,17 +38,17 @@ export function refusalOfPurchase(outcome: PurchaseRefusal, sale: SaleView | und
     case 'redis_away':
       return { code: 'dependency-unavailable', retryAfterMs: RETRY_SOON_MS }
     case 'not_warmed':
-      return notWarmed(sale)
+      return notWarmed(sale, nowMs)
     default:
       return assertNever(outcome)
   }
 }
 
-function notWarmed(sale: SaleView | undefined): Refusal {
+function notWarmed(sale: SaleView | undefined, nowMs: number): Refusal {
   if (!sale) return { code: 'not-found' }
   switch (sale.phase) {
     case 'upcoming':
-      return notOpen(sale.opensAtMs, sale.nowMs)
+      return notOpen(sale.opensAtMs, nowMs)
     case 'ended':
       return { code: 'sale-closed' }
     case 'paused':
@@ -56,7 +61,10 @@ function notWarmed(sale: SaleView | undefined): Refusal {
   }
 }
 
-function notOpen(opensAtMs: number, nowMs: number | undefined): Refusal {
-  const retryAfterMs = nowMs === undefined ? RETRY_SOON_MS : Math.max(0, opensAtMs - nowMs)
-  return { code: 'sale-not-open', retryAfterMs, details: { opensAtMs, ...(nowMs !== undefined && { nowMs }) } }
+function notOpen(opensAtMs: number, nowMs: number): Refusal {
+  return {
+    code: 'sale-not-open',
+    retryAfterMs: Math.max(0, opensAtMs - nowMs),
+    details: { opensAtMs, nowMs },
+  }
 }

@@ -59,7 +59,9 @@ export function refuse(reply: FastifyReply, refusal: Refusal): FastifyReply {
     .code(status)
     .header('cache-control', 'no-store')
     .type('application/problem+json')
-    .send(JSON.stringify({ status, title, code, requestId: reply.request.id, retryAfterMs, errors, ...details }))
+    .send(
+      JSON.stringify({ status, title, code, requestId: reply.request.id, retryAfterMs, errors, ...details }),
+    )
 }
 
 export const RETRY_SOON_MS = 1_000
@@ -69,7 +71,10 @@ export function refusalOf(error: FastifyError | Error): Refusal {
   if (error instanceof StoreAway) return { code: 'dependency-unavailable', retryAfterMs: RETRY_SOON_MS }
   const { code, validation, validationContext, statusCode } = error as FastifyError
   if (validation) {
-    return { code: 'request-invalid', errors: validation.map((problem) => fieldError(problem, validationContext)) }
+    return {
+      code: 'request-invalid',
+      errors: validation.map((problem) => fieldError(problem, validationContext)),
+    }
   }
   switch (code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
@@ -86,7 +91,11 @@ export function refusalOf(error: FastifyError | Error): Refusal {
   return { code: 'internal' }
 }
 
-export function answerWithProblem(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void {
+export function answerWithProblem(
+  error: FastifyError | Error,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
   const refusal = refusalOf(error)
   logRefusal(request, refusal, error)
   refuse(reply, refusal)
@@ -107,7 +116,8 @@ interface SchemaProblem {
 function fieldError(problem: SchemaProblem, context = 'body'): FieldError {
   const { instancePath, keyword, message = 'is not valid', params = {} } = problem
   const path = instancePath.slice(1).replaceAll('/', '.')
-  if (keyword === 'required') return { field: join(path, String(params['missingProperty'])), message: 'is required' }
+  if (keyword === 'required')
+    return { field: join(path, String(params['missingProperty'])), message: 'is required' }
   if (keyword === 'additionalProperties') {
     return { field: join(path, String(params['additionalProperty'])), message: 'is not a known field' }
   }

@@ -44,7 +44,11 @@ interface Known {
  *
  * With MySQL away the last known view is served on; with Redis away the view comes without the units left.
  */
-export function createSaleViews(deps: { sales: Sales; readStocks: ReadStocks; clock: RedisClock }): SaleViews {
+export function createSaleViews(deps: {
+  sales: Sales
+  readStocks: ReadStocks
+  clock: RedisClock
+}): SaleViews {
   const { sales, readStocks, clock } = deps
 
   const known = new LRUCache<number | 'list', Known[]>({

@@ -55,7 +55,14 @@ export function wireCore(config: ApiConfig, log: Logger) {
   const orders = createOrders(mysql)
   const readOrder = createReadOrder({ redis, mysql, orders, orderIds, clock })
   const handOff = createHandOff({ publish: createPublishReservations(broker), log })
-  const batches = createPurchaseBatches({ reserve: createReserve(redis), handOff, flags, clock, orderIds, log })
+  const batches = createPurchaseBatches({
+    reserve: createReserve(redis),
+    handOff,
+    flags,
+    clock,
+    orderIds,
+    log,
+  })
   const sales = createSales(mysql)
 
   return {

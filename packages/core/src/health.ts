@@ -70,7 +70,9 @@ async function runChecks(checks: Record<string, HealthCheck>): Promise<Record<st
           () => true,
           () => false,
         ),
-        new Promise<boolean>((resolve) => late.addEventListener('abort', () => resolve(false), { once: true })),
+        new Promise<boolean>((resolve) =>
+          late.addEventListener('abort', () => resolve(false), { once: true }),
+        ),
       ])
       return [name, isOk ? 'ok' : 'away'] as const
     }),

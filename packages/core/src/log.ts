@@ -7,7 +7,10 @@ export function createLog(options: { name: string; level: string }): Logger {
   return pino({
     name: options.name,
     level: options.level,
-    redact: { paths: ['req.headers.cookie', 'req.headers.authorization', '*.password', 'password'], censor: '[hidden]' },
+    redact: {
+      paths: ['req.headers.cookie', 'req.headers.authorization', '*.password', 'password'],
+      censor: '[hidden]',
+    },
     serializers: { err: serializeError },
   })
 }

@@ -34,5 +34,7 @@ describe('the header of a Lua script', () => {
 /** The names numbered 1, 2, … (or +1, +2, …) under a heading of the header comment. */
 function names(lua: string, heading: string, sign: string): string[] {
   const section = lua.split(`  ${heading}\n`)[1]?.split('\n\n')[0] ?? ''
-  return [...section.matchAll(new RegExp(`^ {4}${sign}\\d+ {2}(\\w+)`, 'gm'))].map((match) => match[1] as string)
+  return [...section.matchAll(new RegExp(`^ {4}${sign}\\d+ {2}(\\w+)`, 'gm'))].map(
+    (match) => match[1] as string,
+  )
 }

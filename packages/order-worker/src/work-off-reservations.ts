@@ -18,7 +18,10 @@ const RETRY_MAX_MS = 2_000
  *
  * @throws only when `signal` ends the waiting.
  */
-export type WorkOffReservations = (messages: readonly ReservationsMade[], signal: AbortSignal) => Promise<void>
+export type WorkOffReservations = (
+  messages: readonly ReservationsMade[],
+  signal: AbortSignal,
+) => Promise<void>
 
 export function createWorkOffReservations(deps: {
   mysql: Mysql

@@ -5,7 +5,10 @@ const Phone = Type.String({ minLength: 1, maxLength: 40 })
 const Region = Type.Optional(Type.Enum([...REGIONS]))
 const Password = Type.String({ minLength: 1, maxLength: 256 })
 
-export const LoginBody = Type.Object({ phone: Phone, region: Region, password: Password }, { additionalProperties: false })
+export const LoginBody = Type.Object(
+  { phone: Phone, region: Region, password: Password },
+  { additionalProperties: false },
+)
 
 export const RegisterBody = Type.Object(
   {

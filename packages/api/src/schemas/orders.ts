@@ -2,11 +2,10 @@ import type { PlacedOrder } from '@blitzbuy/core/order/orders'
 import type { QueuedOrder } from '@blitzbuy/core/order/read-order'
 import { Type, type Static } from 'typebox'
 
-export const PurchaseBody = Type.Union([
-  Type.Object({ quantity: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })) }, { additionalProperties: false }),
-  // No body at all means one unit.
-  Type.Null(),
-])
+export const PurchaseBody = Type.Object(
+  { quantity: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })) },
+  { additionalProperties: false },
+)
 
 export const PurchaseAnswer = Type.Object({
   orderId: Type.String(),

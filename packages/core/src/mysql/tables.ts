@@ -81,7 +81,7 @@ export const sales = mysqlTable(
   (sales) => [
     index('sales_by_closing').on(sales.closesAt),
     // I1, should every other guard fail: no transaction can commit more live units than the quota.
-    check("never_more_sold_than_quota", sql.raw("`units_sold` <= `quota`")),
+    check('never_more_sold_than_quota', sql.raw('`units_sold` <= `quota`')),
   ],
 )
 

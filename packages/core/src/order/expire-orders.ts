@@ -30,7 +30,12 @@ export function createExpireOrders(mysql: Mysql): ExpireOrders {
     let ended = 0
     for (const [saleId, orders] of groupBySale(due)) {
       ended += await mysql.transaction(
-        ({ connection }) => expireInSale(connection, saleId, orders.map((order) => order.id)),
+        ({ connection }) =>
+          expireInSale(
+            connection,
+            saleId,
+            orders.map((order) => order.id),
+          ),
         DEADLINE_MS,
       )
     }

@@ -41,7 +41,10 @@ export function createPlaceReservations(mysql: Mysql): PlaceReservations {
         await connection.query<ResultSetHeader>(`INSERT INTO orders (${COLUMNS}) VALUES ?`, [rows])
       }
       if (unitsTaken > 0) {
-        await connection.query('UPDATE sales SET units_sold = units_sold + ? WHERE id = ?', [unitsTaken, saleId])
+        await connection.query('UPDATE sales SET units_sold = units_sold + ? WHERE id = ?', [
+          unitsTaken,
+          saleId,
+        ])
       }
       const known = unique.flatMap((one) => {
         const state = standing.get(one.orderId)
@@ -54,7 +57,9 @@ export function createPlaceReservations(mysql: Mysql): PlaceReservations {
 /** What MySQL says of these orders now; for a worker whose decisions became too old to be told. */
 export async function readDecisions(mysql: Mysql, decisions: readonly Decision[]): Promise<Placing> {
   return mysql.use(async ({ connection }) => {
-    const [[clock]] = await connection.query<(RowDataPacket & { now: Date })[]>('SELECT UTC_TIMESTAMP(3) AS now')
+    const [[clock]] = await connection.query<(RowDataPacket & { now: Date })[]>(
+      'SELECT UTC_TIMESTAMP(3) AS now',
+    )
     const standing = await readStanding(connection, decisions)
     return {
       decidedAtMs: clock?.now.getTime() ?? 0,
@@ -84,8 +89,17 @@ async function lockSale(connection: Connection, saleId: number): Promise<LockedS
     [saleId],
   )
   if (row) return { ...row, isKnown: true }
-  const [[clock]] = await connection.query<(RowDataPacket & { now: Date })[]>('SELECT UTC_TIMESTAMP(3) AS now')
-  return { isKnown: false, now: clock?.now as Date, unitsFree: 0, priceCents: 0, currency: 'XXX', paymentWindowSeconds: 0 }
+  const [[clock]] = await connection.query<(RowDataPacket & { now: Date })[]>(
+    'SELECT UTC_TIMESTAMP(3) AS now',
+  )
+  return {
+    isKnown: false,
+    now: clock?.now as Date,
+    unitsFree: 0,
+    priceCents: 0,
+    currency: 'XXX',
+    paymentWindowSeconds: 0,
+  }
 }
 
 async function readStanding(
@@ -96,7 +110,9 @@ async function readStanding(
   const [rows] = await connection.query<Row[]>('SELECT id, state, live FROM orders WHERE id IN (?)', [
     orders.map((order) => order.orderId),
   ])
-  return new Map(rows.map((row) => [row.id, row.live ? 'placed' : row.state === 'rejected' ? 'rejected' : 'ended']))
+  return new Map(
+    rows.map((row) => [row.id, row.live ? 'placed' : row.state === 'rejected' ? 'rejected' : 'ended']),
+  )
 }
 
 /** The users among these buyers who have a live order in this sale. */
@@ -122,7 +138,9 @@ function admit(saleId: number, sale: LockedSale, reservations: readonly Reservat
   const rows: unknown[][] = []
   const decisions: Decision[] = []
   let unitsTaken = 0
-  const inOrder = reservations.toSorted((a, b) => a.reservedAtMs - b.reservedAtMs || (a.orderId < b.orderId ? -1 : 1))
+  const inOrder = reservations.toSorted(
+    (a, b) => a.reservedAtMs - b.reservedAtMs || (a.orderId < b.orderId ? -1 : 1),
+  )
 
   for (const one of inOrder) {
     const reason = refusal(one)
@@ -157,6 +175,9 @@ function admit(saleId: number, sale: LockedSale, reservations: readonly Reservat
   }
 }
 
-function toDecision({ orderId, userId, quantity }: Omit<Decision, 'state'>, state: Decision['state']): Decision {
+function toDecision(
+  { orderId, userId, quantity }: Omit<Decision, 'state'>,
+  state: Decision['state'],
+): Decision {
   return { orderId, userId, quantity, state }
 }

@@ -75,7 +75,6 @@ export function createReadOrder(deps: {
   }
 
   async function read({ saleId, mintedAtMs }: OrderIdContent, orderId: string, userId: number) {
-
     let ledger: Awaited<ReturnType<typeof readRedis>>
     try {
       ledger = await readRedis(saleId, orderId)
@@ -105,10 +104,17 @@ export function createReadOrder(deps: {
   }
 
   /** Under the sale's lock, so that a worker with the same reservation in hand comes before or after, never between. */
-  async function closeAsLost(saleId: number, orderId: string, userId: number, mintedAtMs: number): Promise<void> {
+  async function closeAsLost(
+    saleId: number,
+    orderId: string,
+    userId: number,
+    mintedAtMs: number,
+  ): Promise<void> {
     await mysql.transaction(async ({ connection }) => {
       await connection.query('SELECT id FROM sales WHERE id = ? FOR UPDATE', [saleId])
-      const [[standing]] = await connection.query<RowDataPacket[]>('SELECT id FROM orders WHERE id = ?', [orderId])
+      const [[standing]] = await connection.query<RowDataPacket[]>('SELECT id FROM orders WHERE id = ?', [
+        orderId,
+      ])
       if (standing) return
       await connection.query(
         `INSERT INTO orders (id, sale_id, user_id, quantity, unit_price_cents, amount_cents, currency, state,

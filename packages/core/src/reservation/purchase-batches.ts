@@ -71,7 +71,8 @@ export function createPurchaseBatches(deps: {
 
   const queueOf = (saleId: number): SaleQueue => {
     let queue = queues.get(saleId)
-    if (!queue) queues.set(saleId, (queue = { waiting: [], byUser: new Map(), inFlight: 0, isScheduled: false }))
+    if (!queue)
+      queues.set(saleId, (queue = { waiting: [], byUser: new Map(), inFlight: 0, isScheduled: false }))
     return queue
   }
 
@@ -149,13 +150,18 @@ export function createPurchaseBatches(deps: {
       const handoff = await handOff({ v: 1, saleId, epoch: stock.epoch, reservations })
       outcomes.forEach((outcome, at) => {
         if (outcome.kind !== 'reserved') return
-        answer(timely[at] as Waiting, { kind: 'reserved', orderId: (requests[at] as ReserveRequest).orderId, handoff })
+        answer(timely[at] as Waiting, {
+          kind: 'reserved',
+          orderId: (requests[at] as ReserveRequest).orderId,
+          handoff,
+        })
       })
     } catch (error) {
       log.warn({ err: error, saleId, buyers: timely.length }, 'reserve failed')
       const notSent = error instanceof StoreAway && error.outcome === 'not-sent'
       const outcome: BatchOutcome = { kind: notSent ? 'redis_away' : 'outcome_unknown' }
-      for (const waiting of timely) if (queue.byUser.get(waiting.request.userId) === waiting) answer(waiting, outcome)
+      for (const waiting of timely)
+        if (queue.byUser.get(waiting.request.userId) === waiting) answer(waiting, outcome)
     }
   }
 

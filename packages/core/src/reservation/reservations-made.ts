@@ -45,5 +45,8 @@ export function readReservationsMade(
   }
   if (compiled.Check(value)) return { kind: 'message', message: value }
   const [first] = compiled.Errors(value)
-  return { kind: 'unreadable', problem: `${first?.instancePath ?? ''} ${first?.message ?? 'is not valid'}`.trim() }
+  return {
+    kind: 'unreadable',
+    problem: `${first?.instancePath ?? ''} ${first?.message ?? 'is not valid'}`.trim(),
+  }
 }

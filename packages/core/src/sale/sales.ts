@@ -113,7 +113,10 @@ export function createSales(mysql: Mysql): Sales {
           .innerJoin(products, eq(products.id, sales.productId))
           .where(
             and(
-              gt(sales.closesAt, sql`UTC_TIMESTAMP(3) - INTERVAL ${KEPT_AFTER_CLOSING_MS * 1000} MICROSECOND`),
+              gt(
+                sales.closesAt,
+                sql`UTC_TIMESTAMP(3) - INTERVAL ${KEPT_AFTER_CLOSING_MS * 1000} MICROSECOND`,
+              ),
               sql`${sales.opensAt} < UTC_TIMESTAMP(3) + INTERVAL ${aheadMs * 1000} MICROSECOND`,
             ),
           ),
@@ -147,6 +150,10 @@ export function createSales(mysql: Mysql): Sales {
   }
 }
 
-function toSale({ opensAt, closesAt, ...row }: Omit<Sale, 'opensAtMs' | 'closesAtMs'> & { opensAt: Date; closesAt: Date }): Sale {
+function toSale({
+  opensAt,
+  closesAt,
+  ...row
+}: Omit<Sale, 'opensAtMs' | 'closesAtMs'> & { opensAt: Date; closesAt: Date }): Sale {
   return { ...row, opensAtMs: opensAt.getTime(), closesAtMs: closesAt.getTime() }
 }

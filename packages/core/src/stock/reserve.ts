@@ -66,7 +66,13 @@ export function createReserve(redis: Redis, limits: ReserveLimits = RESERVE_LIMI
 
 function decodeReserve(reply: unknown): ReserveAnswer {
   if (!Array.isArray(reply)) throw new UnexpectedReply('reserve', reply)
-  const [nowMs, epoch, seq, opensAtMs, ...pairs] = reply as [number, number, number, number, ...[string, unknown][]]
+  const [nowMs, epoch, seq, opensAtMs, ...pairs] = reply as [
+    number,
+    number,
+    number,
+    number,
+    ...[string, unknown][],
+  ]
   return { nowMs, epoch, seq, outcomes: pairs.map(([kind, value]) => decodeOutcome(kind, value, opensAtMs)) }
 }
 

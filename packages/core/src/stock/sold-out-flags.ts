@@ -20,7 +20,12 @@ const SALES_MAX = 10_000
  * A flag lives at most a second; then the next buyers go through as a probe and raise it again.
  */
 export function createSoldOutFlags(now: () => number = () => performance.now()): SoldOutFlags {
-  const raised = new LRUCache<number, true>({ max: SALES_MAX, ttl: SOLD_OUT_FLAG_TTL_MS, ttlResolution: 0, perf: { now } })
+  const raised = new LRUCache<number, true>({
+    max: SALES_MAX,
+    ttl: SOLD_OUT_FLAG_TTL_MS,
+    ttlResolution: 0,
+    perf: { now },
+  })
   const lastLowered = new LRUCache<number, { epoch: number; seq: number }>({ max: SALES_MAX })
 
   return {

@@ -114,7 +114,9 @@ async function readLiveOrders(
 ): Promise<{ readAtMs: number; orders: LiveOrder[] }> {
   return mysql.use(async ({ connection }) => {
     // The time first: what is read after it was still live then or later.
-    const [[clock]] = await connection.query<(RowDataPacket & { now: Date })[]>('SELECT UTC_TIMESTAMP(3) AS now')
+    const [[clock]] = await connection.query<(RowDataPacket & { now: Date })[]>(
+      'SELECT UTC_TIMESTAMP(3) AS now',
+    )
     const [orders] = await connection.query<(RowDataPacket & LiveOrder)[]>(
       `SELECT id AS orderId, user_id AS userId, quantity FROM orders
         WHERE sale_id = ? AND live = 1 AND user_id > ? ORDER BY user_id LIMIT ?`,

@@ -31,7 +31,10 @@ export function maskPhone(e164: string): string {
 }
 
 function numberIn(text: string, region: Region | undefined): string | undefined {
-  const number = parsePhoneNumberFromString(text, region ? { defaultCountry: region, extract: false } : { extract: false })
+  const number = parsePhoneNumberFromString(
+    text,
+    region ? { defaultCountry: region, extract: false } : { extract: false },
+  )
   if (!number?.isValid() || number.ext) return undefined
   return number.country === 'US' || number.country === 'CN' ? number.number : undefined
 }

@@ -35,12 +35,17 @@ export async function subscribeToReservations(deps: {
     const read = readReservationsMade(body)
     if (read.kind === 'unreadable') {
       // It goes to the dead-letter queue whole; the ledger still has its buyers.
-      log.error({ problem: read.problem, messageId: message.properties.messageId as unknown }, 'unreadable message')
+      log.error(
+        { problem: read.problem, messageId: message.properties.messageId as unknown },
+        'unreadable message',
+      )
       return ackOrNack(new Error(read.problem))
     }
     gatherer.add({ message: read.message, ack: () => ackOrNack() })
   })
-  session.on('error', (error: Error) => log.warn({ err: error }, 'subscription lost; rascal subscribes again'))
+  session.on('error', (error: Error) =>
+    log.warn({ err: error }, 'subscription lost; rascal subscribes again'),
+  )
 
   return {
     async close() {

@@ -8,27 +8,35 @@ import { AccountAnswer, LoginBody, RegisterBody } from '../../schemas/accounts.t
 const authRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { accounts } = app.core
 
-  app.post('/auth/register', { schema: { body: RegisterBody, response: { 201: AccountAnswer } } }, async (request, reply) => {
-    const outcome = await accounts.register(request.body)
-    switch (outcome.kind) {
-      case 'phone_taken':
-        return refuse(reply, { code: 'phone-taken' })
-      case 'phone_invalid':
-        return refuse(reply, { code: 'phone-invalid' })
-      case 'password_weak':
-        return refuse(reply, { code: 'password-weak' })
-      case 'registered':
-        await beginSession(request, outcome.account)
-        return reply.code(201).send(outcome.account)
-    }
-  })
+  app.post(
+    '/auth/register',
+    { schema: { body: RegisterBody, response: { 201: AccountAnswer } } },
+    async (request, reply) => {
+      const outcome = await accounts.register(request.body)
+      switch (outcome.kind) {
+        case 'phone_taken':
+          return refuse(reply, { code: 'phone-taken' })
+        case 'phone_invalid':
+          return refuse(reply, { code: 'phone-invalid' })
+        case 'password_weak':
+          return refuse(reply, { code: 'password-weak' })
+        case 'registered':
+          await beginSession(request, outcome.account)
+          return reply.code(201).send(outcome.account)
+      }
+    },
+  )
 
-  app.post('/auth/login', { schema: { body: LoginBody, response: { 200: AccountAnswer } } }, async (request, reply) => {
-    const account = await accounts.authenticate(request.body)
-    if (!account) return refuse(reply, { code: 'credentials-invalid' })
-    await beginSession(request, account)
-    return account
-  })
+  app.post(
+    '/auth/login',
+    { schema: { body: LoginBody, response: { 200: AccountAnswer } } },
+    async (request, reply) => {
+      const account = await accounts.authenticate(request.body)
+      if (!account) return refuse(reply, { code: 'credentials-invalid' })
+      await beginSession(request, account)
+      return account
+    },
+  )
 
   app.post('/auth/logout', async (request, reply) => {
     await request.session.destroy()

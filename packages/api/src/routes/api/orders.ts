@@ -13,7 +13,10 @@ import { viewerState } from '../../viewer-state.ts'
 const PAGE = 20
 
 /** Why an order in this state cannot be paid. */
-export const UNPAYABLE: Record<Exclude<PlacedOrder['state'] | QueuedOrder['state'], 'awaiting_payment' | 'paid'>, RefusalCode> = {
+export const UNPAYABLE: Record<
+  Exclude<PlacedOrder['state'] | QueuedOrder['state'], 'awaiting_payment' | 'paid'>,
+  RefusalCode
+> = {
   queued: 'order-queued',
   cancelled: 'order-cancelled',
   expired: 'order-expired',
@@ -51,7 +54,10 @@ const orderRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/orders',
     {
       schema: {
-        querystring: Type.Object({ cursor: Type.Optional(Type.String({ maxLength: 64 })) }, { additionalProperties: false }),
+        querystring: Type.Object(
+          { cursor: Type.Optional(Type.String({ maxLength: 64 })) },
+          { additionalProperties: false },
+        ),
         response: { 200: OrderListAnswer },
       },
     },

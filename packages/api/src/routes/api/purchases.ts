@@ -4,14 +4,20 @@ import { createReadBuyer, type SessionOptions } from '../../plugins/session.ts'
 import { refusalOfPurchase } from '../../purchase-answers.ts'
 import { refuse } from '../../refusals.ts'
 import { SaleParams, readSaleId } from '../../schemas/identifiers.ts'
-import { OrderAnswer, PurchaseAnswer, PurchaseBody, pollAfterMs, toOrderAnswer } from '../../schemas/orders.ts'
+import {
+  OrderAnswer,
+  PurchaseAnswer,
+  PurchaseBody,
+  pollAfterMs,
+  toOrderAnswer,
+} from '../../schemas/orders.ts'
 
 /**
  * The hot route. Registered outside the session plugin; every step costs what it must and no more:
  * the flag (no trip, before session and body), the session (local copy first), the batch.
  */
 const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, options) => {
-  const { flags, sessions, purchase, saleViews } = app.core
+  const { flags, sessions, purchase, saleViews, clock } = app.core
   const readBuyer = createReadBuyer(sessions, options)
 
   app.post(
@@ -21,7 +27,13 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
       onRequest: (request, reply, done) => {
         // Whose answer was lost may hold the last unit: a retry asks the stock itself.
         const isRetry = request.headers['x-purchase-retry'] === '1'
-        if (!isRetry && flags.isRaised(Number(request.params.saleId))) return void refuse(reply, { code: 'sold-out' })
+        if (!isRetry && flags.isRaised(Number(request.params.saleId)))
+          return void refuse(reply, { code: 'sold-out' })
+        done()
+      },
+      // No body at all means one unit.
+      preValidation: (request, _reply, done) => {
+        request.body ??= {}
         done()
       },
     },
@@ -34,7 +46,7 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
       const outcome = await purchase({
         saleId,
         userId: buyer.userId,
-        quantity: request.body?.quantity ?? 1,
+        quantity: request.body.quantity ?? 1,
         requestId: request.id,
       })
       switch (outcome.kind) {
@@ -43,13 +55,22 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
             .code(202)
             .header('location', `/api/v1/orders/${outcome.orderId}`)
             .header('cache-control', 'no-store')
-            .send({ orderId: outcome.orderId, state: 'queued', handoff: outcome.handoff, pollAfterMs: pollAfterMs(0) })
+            .send({
+              orderId: outcome.orderId,
+              state: 'queued',
+              handoff: outcome.handoff,
+              pollAfterMs: pollAfterMs(0),
+            })
         case 'already_ordered':
           return reply.header('cache-control', 'no-store').send(toOrderAnswer(outcome.order))
         default:
           return refuse(
             reply,
-            refusalOfPurchase(outcome, outcome.kind === 'not_warmed' ? await saleViews.find(saleId) : undefined),
+            refusalOfPurchase(
+              outcome,
+              outcome.kind === 'not_warmed' ? await saleViews.find(saleId) : undefined,
+              clock.nowMs(),
+            ),
           )
       }
     },

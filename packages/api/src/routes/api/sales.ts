@@ -11,10 +11,14 @@ const saleRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { saleViews, clock } = app.core
   const SHARED = 'public, max-age=1'
 
-  app.get('/time', { schema: { response: { 200: Type.Object({ nowMs: Type.Integer() }) } } }, async (_request, reply) => {
-    reply.header('cache-control', 'no-store')
-    return { nowMs: clock.nowMs() }
-  })
+  app.get(
+    '/time',
+    { schema: { response: { 200: Type.Object({ nowMs: Type.Integer() }) } } },
+    async (_request, reply) => {
+      reply.header('cache-control', 'no-store')
+      return { nowMs: clock.nowMs() }
+    },
+  )
 
   app.get('/sales', { schema: { response: { 200: SaleListAnswer } } }, async (_request, reply) => {
     const sales = await saleViews.list()

@@ -1,0 +1,97 @@
+import { createLog } from '@blitzbuy/core/log'
+import { redisReady } from '@blitzbuy/core/redis/connect-redis'
+import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
+import { afterAll, beforeAll } from 'vitest'
+
+import { useOwnStores, type OwnStores } from '../../core/test/own-stores.ts'
+import { buildApi } from '../src/app.ts'
+import type { ApiConfig } from '../src/config.ts'
+import { wireCore, type Core } from '../src/wire-core.ts'
+
+export const PUBLIC_ORIGIN = 'http://shop.test'
+
+export interface OwnApi {
+  app: FastifyInstance
+  core: Core
+  stores: OwnStores
+  config: ApiConfig
+}
+
+/** An api on stores of its own, inside the test's process. */
+export function useOwnApi(): OwnApi {
+  const stores = useOwnStores()
+  const api = { stores } as OwnApi
+
+  beforeAll(async () => {
+    api.config = {
+      NODE_ENV: 'test',
+      LOG_LEVEL: 'fatal',
+      MYSQL_URL: stores.mysqlUrl,
+      REDIS_URL: stores.redisUrl,
+      AMQP_URL: stores.amqpUrl,
+      NAMESPACE: stores.namespace,
+      HEALTH_HOST: '127.0.0.1',
+      HEALTH_PORT: 0,
+      HOST: '127.0.0.1',
+      PORT: 0,
+      PUBLIC_ORIGIN,
+      SESSION_SECRETS: 's'.repeat(32),
+      ORDER_ID_SECRETS: 'o'.repeat(32),
+    }
+    const log = createLog({ name: 'api', level: 'fatal' })
+    api.core = wireCore(api.config, log)
+    await redisReady(api.core.redis, 5_000)
+    api.app = await buildApi({ config: api.config, core: api.core, log })
+    await api.app.ready()
+  }, 60_000)
+
+  afterAll(async () => {
+    await api.app.close()
+    await api.core.close()
+  }, 30_000)
+
+  return api
+}
+
+export type Call = (options: InjectOptions) => Promise<LightMyRequestResponse>
+
+export interface Shopper {
+  userId: number
+  cookie: string
+  phone: string
+  password: string
+  call: Call
+}
+
+let lastPhone = Math.floor(Math.random() * 4_000_000)
+
+/** A Chinese mobile number that no other test has. */
+export function newPhone(): string {
+  lastPhone += 1
+  return `+86138${String(lastPhone).padStart(8, '0')}`
+}
+
+/** Registers by the api and keeps the session's cookie. */
+export async function newShopper(api: OwnApi): Promise<Shopper> {
+  const phone = newPhone()
+  const password = 'correct horse battery'
+  const answer = await api.app.inject({
+    method: 'POST',
+    url: '/api/v1/auth/register',
+    payload: { phone, password },
+  })
+  const cookie = cookieOf(answer)
+  return {
+    userId: answer.json<{ userId: number }>().userId,
+    cookie,
+    phone,
+    password,
+    call: (options) => api.app.inject({ ...options, headers: { cookie, ...options.headers } }),
+  }
+}
+
+export function cookieOf(answer: LightMyRequestResponse): string {
+  const [cookie] = answer.cookies
+  if (!cookie) throw new Error(`no cookie came with ${answer.statusCode} ${answer.body}`)
+  return `${cookie.name}=${encodeURIComponent(cookie.value)}`
+}
