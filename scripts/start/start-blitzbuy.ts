@@ -48,17 +48,18 @@ export async function startBlitzBuy(options: StartOptions): Promise<void> {
   const { promise: givenUp, reject: giveUp } = withReject()
 
   try {
+    const wantedPort = readPort()
+    refuseFreshOnGiven(options.fresh)
     await clearLeftovers()
     stores = await steps.step('Stores', async (note) => {
-      refuseFreshOnGiven(options.fresh)
       const { fresh } = options
       const started = await startStores({ folder, fresh, given: process.env, say: steps.say, signal })
-      note(origins[started.origin])
+      note(started.origin === 'local' ? `private ones, their data in ${folder}` : origins[started.origin])
       return started
     })
     if (!options.watch) await build(steps, signal)
 
-    const port = await choosePort(steps)
+    const port = await choosePort(wantedPort, steps)
     const address = `http://localhost:${port}`
     const env = processEnvironment(folder, stores, port, address)
     const demoData = await fill(env)
@@ -79,7 +80,7 @@ export async function startBlitzBuy(options: StartOptions): Promise<void> {
   } catch (error) {
     // Being stopped is how a system that runs is meant to end.
     if (error instanceof Interrupted && isUp) return
-    if (!(error instanceof Interrupted)) steps.say(`\n${describe(error)}\n`)
+    steps.say(`\n${describe(error)}\n`)
     throw error
   } finally {
     stopWatching()
@@ -117,10 +118,9 @@ export async function startBlitzBuy(options: StartOptions): Promise<void> {
   }
 }
 
-const origins: Record<Stores['origin'], string> = {
+const origins = {
   environment: 'the ones of MYSQL_URL, REDIS_URL and AMQP_URL',
-  local: 'private instances of the local programs',
-  docker: 'containers',
+  docker: 'containers, their data in volumes',
 }
 
 /** Where a second start finds the address of the first. */
@@ -137,11 +137,13 @@ function refuseFreshOnGiven(fresh: boolean): void {
   }
 }
 
-async function choosePort(steps: Steps): Promise<number> {
+function readPort(): number {
   const wanted = process.env.PORT ? Number(process.env.PORT) : PORT
-  if (!Number.isInteger(wanted) || wanted < 1 || wanted > 65_535) {
-    throw new StepFailed(`PORT must be a number from 1 to 65535; it is "${process.env.PORT}".`)
-  }
+  if (Number.isInteger(wanted) && wanted >= 1 && wanted <= 65_535) return wanted
+  throw new StepFailed(`PORT must be a number from 1 to 65535; it is "${process.env.PORT}".`)
+}
+
+async function choosePort(wanted: number, steps: Steps): Promise<number> {
   const port = await findPortFrom(wanted, new Set())
   if (port !== wanted) steps.say(`  ${paint('yellow', '!')} port ${wanted} is busy; using ${port}`)
   return port

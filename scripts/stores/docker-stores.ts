@@ -34,6 +34,8 @@ export async function startDockerStores({ folder, needed, settings, signal }: Do
   stop: () => Promise<void>
 }> {
   const project = dockerProject(folder)
+  // Volumes of a folder that was deleted by hand have passwords that nobody knows any more.
+  if (!existsSync(join(folder, DOCKER_MARKER))) downWithData(project)
   const running = runningServices(project)
   const ports: Partial<Record<StoreName, number>> = {}
   for (const name of needed) {
@@ -88,9 +90,13 @@ export async function startDockerStores({ folder, needed, settings, signal }: Do
 /** Removes the containers of this folder and their data, if it ever had any. */
 export function removeDockerStores(folder: string): void {
   if (!existsSync(join(folder, DOCKER_MARKER))) return
-  const args = ['compose', '-p', dockerProject(folder), 'down', '-v', '-t', '1']
-  spawnSync('docker', args, { stdio: 'ignore', timeout: 30_000 })
+  downWithData(dockerProject(folder))
   rmSync(join(folder, DOCKER_MARKER), { force: true })
+}
+
+function downWithData(project: string): void {
+  const args = ['compose', '-p', project, 'down', '-v', '-t', '1']
+  spawnSync('docker', args, { stdio: 'ignore', timeout: 30_000 })
 }
 
 /** Each folder has its own containers, as each has its own data. */
@@ -99,9 +105,11 @@ function dockerProject(folder: string): string {
 }
 
 function runningServices(project: string): ReadonlySet<string> {
-  const args = ['compose', '-p', project, '-f', COMPOSE_FILE, 'ps', '--services', '--status', 'running']
+  const args = ['compose', '-p', project, 'ps', '--services', '--status', 'running']
   try {
-    return new Set(execFileSync('docker', args, { encoding: 'utf8' }).split('\n'))
+    return new Set(
+      execFileSync('docker', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).split('\n'),
+    )
   } catch {
     return new Set()
   }

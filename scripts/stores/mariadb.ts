@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
 import { answers } from './greeting.ts'
 import type { StorePrograms } from './programs.ts'
@@ -34,7 +34,7 @@ export function mariadbRecipe(programs: StorePrograms['mysql'], context: RecipeC
       // Renamed when it is whole: a start that was killed here must not leave half a data folder behind.
       const draft = `${data}.new`
       rmSync(draft, { recursive: true, force: true })
-      await runToEnd(installer(programs, isMariadb, draft, asRoot))
+      await runToEnd(installer(programs, isMariadb, `./${basename(draft)}`, asRoot))
       renameSync(draft, data)
     },
 
@@ -71,6 +71,7 @@ export function mariadbRecipe(programs: StorePrograms['mysql'], context: RecipeC
   }
 }
 
+/** The folder is named from where we stand: the script cannot take a path with a blank in it. */
 function installer(
   programs: StorePrograms['mysql'],
   isMariadb: boolean,

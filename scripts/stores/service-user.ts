@@ -1,4 +1,4 @@
-import { chownSync, mkdirSync, readFileSync, statSync } from 'node:fs'
+import { chownSync, lchownSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
 /** The user a store runs as; undefined means as ourselves. */
@@ -17,9 +17,13 @@ export function serviceUserFor(name: string, folder: string): ServiceUser | unde
   return user && canReach(user, folder) ? user : undefined
 }
 
-/** Makes a folder that belongs to the store's user. */
+/** Makes a folder that belongs to the store's user, with all that is in it: an earlier start may have been another's. */
 export function makeOwnFolder(folder: string, user: ServiceUser | undefined): void {
   mkdirSync(folder, { recursive: true, mode: 0o750 })
+  if (user === undefined || statSync(folder).uid === user.uid) return
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    lchownSync(join(folder, name), user.uid, user.gid)
+  }
   giveTo(folder, user)
 }
 
