@@ -21,14 +21,14 @@ export function createProcessOutput(name: string, say: (line: string) => void): 
     singleLine: true,
   }
   const whole = prettyFactory(shared)
-  const brief = prettyFactory({ ...shared, hideObject: true })
+  const brief = prettyFactory({ ...shared, hideObject: true, messageFormat: briefly })
   const prefix = paint('dim', name.padEnd(width))
   const kept: string[] = []
 
   return {
     take(line) {
       if (line.trim() === '') return
-      // A warning is shown with all it has; the rest would only be in the way of reading.
+      // A warning is shown with all it has; of the rest only what fits on a line.
       const pretty = (levelOf(line) < WARN ? brief : whole)(line)
       kept.push(line)
       if (kept.length > KEPT_LINES) kept.shift()
@@ -36,6 +36,18 @@ export function createProcessOutput(name: string, say: (line: string) => void): 
     },
     lastLines: () => kept.map((line) => whole(line).trimEnd()),
   }
+}
+
+const shownAlready = new Set(['level', 'time', 'pid', 'hostname', 'name', 'msg'])
+
+/** The message and the plain values beside it; whole requests and the like are left out. */
+function briefly(log: Record<string, unknown>, messageKey: string): string {
+  const values = Object.entries(log)
+    .filter(
+      ([key, value]) => !shownAlready.has(key) && ['string', 'number', 'boolean'].includes(typeof value),
+    )
+    .map(([key, value]) => `${key}=${String(value)}`)
+  return [log[messageKey], ...values].join('  ')
 }
 
 /** Anything that is not a log line, such as the stack of a crash, is shown whole. */
