@@ -94,14 +94,14 @@ describe('the Redis copy of a sale', () => {
     const saleId = await addWarmSale(stores, { quota: 10 })
     await reserveAll(saleId, reservations(4))
     const { sale } = await copyOf(saleId)
-    const { configure } = createWarmSale(stores)
+    const warmSale = createWarmSale(stores)
 
-    await configure({ ...sale, revision: 3, quota: 20 })
-    await configure({ ...sale, revision: 2, quota: 5 })
-    await configure({ ...sale, revision: 3, quota: 20 })
+    await warmSale.configure({ ...sale, revision: 3, quota: 20 })
+    await warmSale.configure({ ...sale, revision: 2, quota: 5 })
+    await warmSale.configure({ ...sale, revision: 3, quota: 20 })
     expect(await unitsLeft(stores, saleId)).toBe(16)
 
-    await configure({ ...sale, revision: 4, quota: 4, state: 'paused' })
+    await warmSale.configure({ ...sale, revision: 4, quota: 4, state: 'paused' })
     expect((await copyOf(saleId)).copy).toMatchObject({ state: 'paused', unitsLeft: 0, revision: 4 })
   })
 

@@ -1,0 +1,230 @@
+import { setTimeout as pause } from 'node:timers/promises'
+
+import { StoreAway } from '@blitzbuy/core/errors'
+import { connectBroker, type Broker } from '@blitzbuy/core/rabbitmq/connect-broker'
+import { createPublishReservations } from '@blitzbuy/core/rabbitmq/publish'
+import { PLACE_RESERVATIONS, topologyNames } from '@blitzbuy/core/rabbitmq/topology'
+import { redisReady } from '@blitzbuy/core/redis/connect-redis'
+import { createRedisClock } from '@blitzbuy/core/redis/redis-clock'
+import { createHandOff, type HandOff } from '@blitzbuy/core/reservation/hand-off'
+import { createOrderIds } from '@blitzbuy/core/reservation/order-id'
+import { createPurchaseBatches } from '@blitzbuy/core/reservation/purchase-batches'
+import { createRelayUnsettled } from '@blitzbuy/core/reservation/relay'
+import { readReservationsMade, type ReservationsMade } from '@blitzbuy/core/reservation/reservations-made'
+import { createReserve, RESERVE_LIMITS } from '@blitzbuy/core/stock/reserve'
+import { createSoldOutFlags } from '@blitzbuy/core/stock/sold-out-flags'
+import { stockKeys } from '@blitzbuy/core/stock/stock-keys'
+import { pino } from 'pino'
+import type { BrokerAsPromised } from 'rascal'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+
+import { addWarmSale, newUserId, unitsLeft, useOwnStores } from './own-stores.ts'
+
+const stores = useOwnStores()
+const log = pino({ level: 'silent' })
+let publisher: Broker
+let consumer: Broker
+const received: ReservationsMade[] = []
+
+beforeAll(async () => {
+  const options = { url: stores.amqpUrl, namespace: stores.namespace, log }
+  publisher = connectBroker({ ...options, role: 'publisher' })
+  consumer = connectBroker({ ...options, role: 'consumer' })
+  await publisher.connected
+  const session = await (await consumer.connected).subscribe(PLACE_RESERVATIONS)
+  session.on('message', (_message, content: Buffer | string, ackOrNack) => {
+    const read = readReservationsMade(Buffer.from(content))
+    if (read.kind === 'message') received.push(read.message)
+    ackOrNack()
+  })
+}, 30_000)
+afterAll(async () => {
+  await publisher.close()
+  await (await consumer.connected).nuke()
+  await consumer.close()
+}, 30_000)
+
+const receivedOf = (saleId: number) => received.filter((message) => message.saleId === saleId)
+
+async function batchesWith(handOff: HandOff) {
+  await redisReady(stores.redis, 5_000)
+  const clock = createRedisClock(stores.redis)
+  await clock.refresh()
+  const flags = createSoldOutFlags()
+  const orderIds = createOrderIds(['o'.repeat(32)])
+  let calls = 0
+  const reserve = createReserve(stores.redis)
+  const counted: typeof reserve = (...call) => {
+    calls += 1
+    return reserve(...call)
+  }
+  const batches = createPurchaseBatches({ reserve: counted, handOff, flags, clock, orderIds, log })
+  return { batches, flags, calls: () => calls }
+}
+
+const purchaseOf = (saleId: number, userId = newUserId()) => ({ saleId, userId, quantity: 1, requestId: 'r' })
+
+describe('buyers of one sale who press the button together', () => {
+  it('share one call of reserve and one confirmed message', async () => {
+    const saleId = await addWarmSale(stores, { quota: 200 })
+    const { batches, calls } = await batchesWith(
+      createHandOff({ publish: createPublishReservations(publisher), log }),
+    )
+
+    const outcomes = await Promise.all(
+      Array.from({ length: 200 }, () => batches.purchase(purchaseOf(saleId))),
+    )
+
+    expect(outcomes.every((outcome) => outcome.kind === 'reserved' && outcome.handoff === 'confirmed')).toBe(
+      true,
+    )
+    expect(calls()).toBe(1)
+    await vi.waitFor(() => expect(receivedOf(saleId)).toHaveLength(1))
+    expect(receivedOf(saleId)[0]?.reservations).toHaveLength(200)
+  })
+
+  it('are never in more than two batches at once; whoever comes meanwhile gathers', async () => {
+    const saleId = await addWarmSale(stores, { quota: 3_000 })
+    let inFlight = 0
+    let most = 0
+    const publish = createPublishReservations(publisher)
+    const counting = createHandOff({
+      log,
+      publish: async (body, deadlineMs) => {
+        inFlight += 1
+        most = Math.max(most, inFlight)
+        await publish(body, deadlineMs).finally(() => (inFlight -= 1))
+      },
+    })
+    const { batches, calls } = await batchesWith(counting)
+
+    const outcomes = await Promise.all(
+      Array.from({ length: 2_000 }, () => batches.purchase(purchaseOf(saleId))),
+    )
+
+    expect(outcomes.every((outcome) => outcome.kind === 'reserved')).toBe(true)
+    expect(most).toBeLessThanOrEqual(2)
+    expect(calls()).toBe(Math.ceil(2_000 / 256))
+    expect(await unitsLeft(stores, saleId)).toBe(1_000)
+    expect(batches.waitingCount()).toBe(0)
+  })
+
+  it('raise the sold-out flag when the last unit is gone', async () => {
+    const saleId = await addWarmSale(stores, { quota: 1 })
+    const { batches, flags } = await batchesWith(
+      createHandOff({ publish: createPublishReservations(publisher), log }),
+    )
+    const outcomes = await Promise.all(
+      [purchaseOf(saleId), purchaseOf(saleId)].map((one) => batches.purchase(one)),
+    )
+    expect(outcomes.map((outcome) => outcome.kind)).toEqual(['reserved', 'sold_out'])
+    expect(flags.isRaised(saleId)).toBe(true)
+  })
+})
+
+describe('a hand-off without a confirm', () => {
+  it('says so, keeps the batch, and publishes it until the broker has confirmed', async () => {
+    const saleId = await addWarmSale(stores)
+    const publish = createPublishReservations(publisher)
+    let isAway = true
+    const handOff = createHandOff({
+      log,
+      publish: (body, deadlineMs) =>
+        isAway ? Promise.reject(new StoreAway('rabbitmq', 'not-sent', 'away')) : publish(body, deadlineMs),
+    })
+    const { batches } = await batchesWith(handOff)
+
+    expect(await batches.purchase(purchaseOf(saleId))).toMatchObject({ kind: 'reserved', handoff: 'ledger' })
+    expect(await batches.purchase(purchaseOf(saleId))).toMatchObject({ kind: 'reserved', handoff: 'ledger' })
+    expect(handOff.keptCount()).toBe(2)
+
+    isAway = false
+    await vi.waitFor(() => expect(handOff.keptCount()).toBe(0), { timeout: 5_000 })
+    await vi.waitFor(() => expect(receivedOf(saleId)).toHaveLength(2))
+    await handOff.close()
+  })
+
+  it('of a message that no queue takes is not called confirmed', async () => {
+    const namespace = `${stores.namespace}x`
+    const nowhere = connectBroker({ url: stores.amqpUrl, namespace, role: 'publisher', log })
+    const broker = await nowhere.connected
+    await deleteQueue(broker, topologyNames(namespace).queue)
+
+    const failure = createPublishReservations(nowhere)(Buffer.from('{}'), 2_000)
+
+    await expect(failure).rejects.toMatchObject({ store: 'rabbitmq', outcome: 'not-sent' })
+    await broker.nuke()
+    await nowhere.close()
+  })
+})
+
+describe('the relay', () => {
+  it('publishes again what nobody has settled in time, and nothing before', async () => {
+    const saleId = await addWarmSale(stores)
+    const limits = { ...RESERVE_LIMITS, relayAfterMs: 300 }
+    const asked = { orderId: 'A'.repeat(26), userId: newUserId(), quantity: 1, requestId: 'r-9' }
+    const relay = createRelayUnsettled({
+      redis: stores.redis,
+      publish: createPublishReservations(publisher),
+      relayAfterMs: limits.relayAfterMs,
+    })
+    const answer = await createReserve(stores.redis, limits)(saleId, Date.now() + 60_000, [asked])
+    expect(await relay(saleId)).toBe(0)
+
+    await expect.poll(() => relay(saleId), { timeout: 5_000 }).toBe(1)
+    await vi.waitFor(() => expect(receivedOf(saleId)).toHaveLength(1))
+    expect(receivedOf(saleId)[0]).toMatchObject({
+      v: 1,
+      epoch: 1,
+      reservations: [{ ...asked, reservedAtMs: answer.nowMs }],
+    })
+    expect(await stores.redis.hget(stockKeys(saleId).unsettled, asked.orderId)).toContain(':1:r-9')
+  })
+
+  it('of several processes publishes each reservation once a turn', async () => {
+    const saleId = await addWarmSale(stores, { quota: 600 })
+    const reserve = createReserve(stores.redis, { ...RESERVE_LIMITS, relayAfterMs: 0 })
+    for (let page = 0; page < 3; page += 1) {
+      const list = Array.from({ length: 200 }, (_, i) => ({
+        orderId: `B${String(page * 200 + i).padStart(25, '0')}`,
+        userId: newUserId(),
+        quantity: 1,
+        requestId: 'r',
+      }))
+      await reserve(saleId, Date.now() + 60_000, list)
+    }
+    await pause(2)
+    const relay = createRelayUnsettled({ redis: stores.redis, publish: createPublishReservations(publisher) })
+    const published = await Promise.all([relay(saleId), relay(saleId), relay(saleId)])
+    expect(published.reduce((sum, one) => sum + one, 0)).toBe(600)
+    await vi.waitFor(() => {
+      const ids = receivedOf(saleId).flatMap((message) => message.reservations.map((one) => one.orderId))
+      expect(ids).toHaveLength(600)
+      expect(new Set(ids).size).toBe(600)
+    })
+  })
+})
+
+/** rascal hands out amqplib's connections in their callback form. */
+async function deleteQueue(broker: BrokerAsPromised, queue: string): Promise<void> {
+  type Done = (error: Error | null) => void
+  type Channel = {
+    deleteQueue(queue: string, options: object, done: Done): void
+    once(event: 'error', done: Done): void
+  }
+  type Connection = {
+    createChannel(done: (error: Error | null, channel: Channel) => void): void
+    close(done: Done): void
+  }
+  const [vhost] = Object.keys(broker.config.vhosts ?? {})
+  const connection = (await broker.connect(vhost ?? '/')) as unknown as Connection
+  await new Promise<void>((resolve, reject) => {
+    const done: Done = (error) => (error ? reject(error) : resolve())
+    connection.createChannel((error, channel) => {
+      if (error) return reject(error)
+      channel.once('error', done)
+      channel.deleteQueue(queue, {}, done)
+    })
+  })
+  await new Promise<void>((resolve) => connection.close(() => resolve()))
+}

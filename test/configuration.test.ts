@@ -1,0 +1,84 @@
+import { once } from 'node:events'
+
+import { describe, expect, it } from 'vitest'
+
+import { spawnProcess, type PackageName } from './running-blitzbuy.ts'
+
+const GOOD = {
+  PATH: process.env.PATH ?? '',
+  NODE_ENV: 'test',
+  MYSQL_URL: 'mysql://u:p@127.0.0.1:1/db',
+  REDIS_URL: 'redis://127.0.0.1:1',
+  AMQP_URL: 'amqp://127.0.0.1:1',
+  HEALTH_PORT: '0',
+  PORT: '0',
+  PUBLIC_ORIGIN: 'http://localhost:3000',
+  SESSION_SECRETS: 's'.repeat(32),
+  ORDER_ID_SECRETS: 'o'.repeat(32),
+}
+const MALFORMED = {
+  NODE_ENV: 'staging',
+  LOG_LEVEL: 'loud',
+  MYSQL_URL: 'http://db',
+  REDIS_URL: 'localhost',
+  AMQP_URL: 'localhost:5672',
+  NAMESPACE: 'Not A Name',
+  HEALTH_PORT: '70000',
+}
+const OF_API = {
+  PORT: 'three thousand',
+  PUBLIC_ORIGIN: 'localhost:3000/shop',
+  SESSION_SECRETS: 'short',
+  ORDER_ID_SECRETS: `${'o'.repeat(32)},short`,
+}
+
+async function startWith(name: PackageName, env: Record<string, string>) {
+  const child = spawnProcess(name, env)
+  let output = ''
+  child.stderr?.on('data', (chunk: Buffer) => {
+    output += chunk.toString()
+  })
+  const [code] = (await once(child, 'close')) as [number]
+  return { code, output }
+}
+
+describe.each<[PackageName, Record<string, string>]>([
+  ['api', { ...MALFORMED, ...OF_API }],
+  ['order-worker', { ...MALFORMED, PREFETCH: '0' }],
+  ['stock-warmer', { ...MALFORMED, WARM_AHEAD_SECONDS: '-1' }],
+])('%s with a bad configuration', (name, malformed) => {
+  it('does not start, and lists every malformed variable in one message with what it should be', async () => {
+    const { code, output } = await startWith(name, { ...GOOD, ...malformed })
+    expect(code).toBe(1)
+    for (const variable of Object.keys(malformed)) {
+      expect(output).toMatch(new RegExp(`- ${variable} is malformed; expected \\w+`))
+    }
+    expect(output).not.toContain('at ')
+  })
+
+  it('does not start, and lists every missing variable in one message', async () => {
+    const { code, output } = await startWith(name, { PATH: GOOD.PATH })
+    expect(code).toBe(1)
+    const required = [
+      'MYSQL_URL',
+      'REDIS_URL',
+      'AMQP_URL',
+      'HEALTH_PORT',
+      ...(name === 'api' ? Object.keys(OF_API) : []),
+    ]
+    for (const variable of required)
+      expect(output).toMatch(new RegExp(`- ${variable} is missing; expected \\w+`))
+  })
+})
+
+describe('a secret', () => {
+  it('is never in the message about it', async () => {
+    const { output } = await startWith('api', {
+      ...GOOD,
+      SESSION_SECRETS: 'hunter2',
+      MYSQL_URL: 'mysql:/root:hunter2@db',
+    })
+    expect(output).toContain('SESSION_SECRETS')
+    expect(output).not.toContain('hunter2')
+  })
+})

@@ -1,0 +1,125 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+
+import { afterAll, vi } from 'vitest'
+
+import type { OwnStores } from '../packages/core/test/own-stores.ts'
+import { findFreePort } from '../scripts/stores/ports.ts'
+
+export type PackageName = 'api' | 'order-worker' | 'stock-warmer'
+
+/** One of BlitzBuy's processes, as it runs in production: from dist, with nothing but its environment. */
+export interface RunningProcess {
+  readonly origin: string
+  readonly healthUrl: string
+  readonly pid: number
+  /** What it has printed so far. */
+  output(): string
+  kill(signal: NodeJS.Signals): Promise<void>
+  /** Starts it again with the same environment; resolves when it is ready. */
+  restart(): Promise<void>
+}
+
+/** Starts processes on a test file's own stores; whatever still runs is ended after the tests. */
+export function useProcesses(stores: OwnStores, changes: Record<string, string> = {}) {
+  const secrets = { SESSION_SECRETS: secret(), ORDER_ID_SECRETS: secret() }
+  const running: ChildProcess[] = []
+  const takenPorts = new Set<number>()
+  afterAll(async () => {
+    await Promise.all(running.map((child) => end(child, 'SIGTERM')))
+  })
+
+  const freePort = async (): Promise<number> => {
+    const port = await findFreePort(takenPorts)
+    takenPorts.add(port)
+    return port
+  }
+
+  async function start(name: PackageName, own: Record<string, string> = {}): Promise<RunningProcess> {
+    const port = await freePort()
+    const healthPort = await freePort()
+    const origin = `http://127.0.0.1:${port}`
+    const env = {
+      PATH: process.env.PATH ?? '',
+      NODE_ENV: 'test',
+      LOG_LEVEL: 'info',
+      MYSQL_URL: stores.mysqlUrl,
+      REDIS_URL: stores.redisUrl,
+      AMQP_URL: stores.amqpUrl,
+      NAMESPACE: stores.namespace,
+      PORT: String(port),
+      HEALTH_PORT: String(healthPort),
+      PUBLIC_ORIGIN: origin,
+      ...secrets,
+      ...changes,
+      ...own,
+    }
+    const healthUrl = `http://127.0.0.1:${healthPort}`
+    let output = ''
+    let child = launch()
+
+    function launch(): ChildProcess {
+      const started = spawnProcess(name, env)
+      for (const stream of [started.stdout, started.stderr]) {
+        stream?.on('data', (chunk: Buffer) => {
+          output += chunk.toString()
+        })
+      }
+      running.push(started)
+      return started
+    }
+    await answers(`${healthUrl}/livez`)
+
+    return {
+      origin,
+      healthUrl,
+      get pid() {
+        return child.pid ?? -1
+      },
+      output: () => output,
+      kill: (signal) => end(child, signal),
+      async restart() {
+        child = launch()
+        await answers(`${healthUrl}/readyz`)
+      },
+    }
+  }
+
+  return {
+    start,
+    startReady: async (name: PackageName, own?: Record<string, string>) => {
+      const started = await start(name, own)
+      await answers(`${started.healthUrl}/readyz`)
+      return started
+    },
+  }
+}
+
+export function spawnProcess(name: PackageName, env: Record<string, string>): ChildProcess {
+  const main = fileURLToPath(new URL(`../packages/${name}/dist/main.js`, import.meta.url))
+  return spawn(process.execPath, ['--enable-source-maps', main], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+}
+
+/** Waits until a URL answers 200. */
+export async function answers(url: string): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      const { status } = await fetch(url)
+      if (status !== 200) throw new Error(`${url} answers ${status}`)
+    },
+    { timeout: 20_000, interval: 50 },
+  )
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = once(child, 'exit')
+  child.kill(signal)
+  if (signal === 'SIGTERM' || signal === 'SIGKILL' || signal === 'SIGINT') await ended
+}
+
+function secret(): string {
+  return randomBytes(32).toString('base64url')
+}

@@ -1,0 +1,94 @@
+import { hashPassword } from '@blitzbuy/core/user/password'
+import type { ResultSetHeader } from 'mysql2/promise'
+
+import type { OwnStores } from '../packages/core/test/own-stores.ts'
+
+const PASSWORD = 'correct horse battery'
+
+export interface Shopper {
+  userId: number
+  cookie: string
+}
+
+/** Accounts straight in MySQL, each logged in at the api as a shopper would. */
+export async function makeShoppers(
+  stores: OwnStores,
+  count: number,
+  origin: (index: number) => string,
+): Promise<Shopper[]> {
+  const hash = await hashPassword(PASSWORD)
+  const phones = Array.from({ length: count }, (_, i) => `+861390${String(i).padStart(7, '0')}`)
+  const firstId = await stores.mysql.use(async ({ connection }) => {
+    const [result] = await connection.query<ResultSetHeader>(
+      'INSERT INTO users (phone, nickname, password_hash) VALUES ?',
+      [phones.map((phone, i) => [phone, `Shopper ${i}`, hash])],
+    )
+    return result.insertId
+  }, 10_000)
+
+  const shoppers: Shopper[] = []
+  const waiting = phones.map((phone, index) => ({ phone, index }))
+  const logIn = async (): Promise<void> => {
+    for (let next = waiting.pop(); next; next = waiting.pop()) {
+      const cookie = await login(origin(next.index), next.phone)
+      shoppers[next.index] = { userId: firstId + next.index, cookie }
+    }
+  }
+  await Promise.all(Array.from({ length: 8 }, logIn))
+  return shoppers
+}
+
+async function login(origin: string, phone: string): Promise<string> {
+  const answer = await fetch(`${origin}/api/v1/auth/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ phone, password: PASSWORD }),
+  })
+  const [cookie] = answer.headers.getSetCookie()
+  if (answer.status !== 200 || !cookie)
+    throw new Error(`login answered ${answer.status} ${await answer.text()}`)
+  return cookie.split(';')[0] as string
+}
+
+export interface Answer {
+  /** 0: no answer came, the outcome is unknown. */
+  status: number
+  code: string | undefined
+  orderId: string | undefined
+  tookMs: number
+}
+
+export async function buy(
+  shopper: Shopper,
+  origin: string,
+  saleId: number,
+  isRetry = false,
+): Promise<Answer> {
+  const beganMs = performance.now()
+  try {
+    const answer = await fetch(`${origin}/api/v1/sales/${saleId}/orders`, {
+      method: 'POST',
+      headers: { cookie: shopper.cookie, ...(isRetry && { 'x-purchase-retry': '1' }) },
+    })
+    const body = (await answer.json()) as { code?: string; orderId?: string }
+    return {
+      status: answer.status,
+      code: body.code,
+      orderId: body.orderId,
+      tookMs: performance.now() - beganMs,
+    }
+  } catch {
+    return { status: 0, code: undefined, orderId: undefined, tookMs: performance.now() - beganMs }
+  }
+}
+
+/** What this shopper reads about an order. */
+export async function readOrder(
+  shopper: Shopper,
+  origin: string,
+  orderId: string,
+): Promise<{ status: number; state?: string }> {
+  const answer = await fetch(`${origin}/api/v1/orders/${orderId}`, { headers: { cookie: shopper.cookie } })
+  const body = (await answer.json()) as { state?: string }
+  return { status: answer.status, ...body }
+}
