@@ -4,7 +4,7 @@ import type { TestProject } from 'vitest/node'
 
 import { startStores } from '../scripts/stores/start-stores.ts'
 import type { Stores } from '../scripts/stores/store.ts'
-import { makeTemporaryFolder, type TemporaryFolder } from '../scripts/stores/temporary-folder.ts'
+import { makeTemporaryFolder } from '../scripts/stores/temporary-folder.ts'
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -40,7 +40,7 @@ export default async function provideStores(project: TestProject): Promise<() =>
 }
 
 function startTestStores(): TestStores {
-  const folder = testFolder()
+  const folder = makeTemporaryFolder()
   const stores = folder.then(({ path }) =>
     startStores({ folder: join(path, 'stores'), given: givenStores() }),
   )
@@ -52,12 +52,6 @@ function startTestStores(): TestStores {
       await (await folder).remove()
     },
   }
-}
-
-/** Under `npm test` the runner owns the folder, and clears it however vitest ends. */
-async function testFolder(): Promise<TemporaryFolder> {
-  const path = process.env.BLITZBUY_TEST_FOLDER
-  return path ? { path, remove: async () => {} } : makeTemporaryFolder()
 }
 
 /** Tests empty and break what they use: a store that happens to be in the environment is used only when asked for. */

@@ -1,3 +1,4 @@
+import { StoreAway } from '@blitzbuy/core/errors'
 import type { RedisClock } from '@blitzbuy/core/redis/redis-clock'
 import { salePhase, type SalePhase } from '@blitzbuy/core/sale/sale-phase'
 import type { Sale, Sales } from '@blitzbuy/core/sale/sales'
@@ -87,11 +88,18 @@ export function createSaleViews(deps: {
     }
   }
 
+  /** The cache answers a failed read with the last known view; without one it answers nothing. */
+  const read = async (key: number | 'list'): Promise<Known[]> => {
+    const found = await known.fetch(key)
+    if (!found) throw new StoreAway('mysql', 'not-sent', new Error('the sale was never read'))
+    return found
+  }
+
   return {
     async find(saleId) {
-      const [one] = (await known.fetch(saleId)) ?? []
+      const [one] = await read(saleId)
       return one && view(one)
     },
-    list: async () => ((await known.fetch('list')) ?? []).map(view),
+    list: async () => (await read('list')).map(view),
   }
 }
