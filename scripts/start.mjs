@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import util from 'node:util'
 
 import { Interrupted, watchForInterrupt } from './interrupt.mjs'
 import { tryLock } from './lock.mjs'
@@ -28,11 +28,11 @@ const signal = watchForInterrupt()
 const folder = join(home, 'start')
 let tellsItself = false
 try {
+  checkNode()
   const options = readOptions()
   if (options.help) {
     steps.say(HELP)
   } else {
-    checkNode()
     refuseSecondStart()
     await prepare(steps, signal)
     const { register } = await import('tsx/esm/api')
@@ -50,7 +50,7 @@ process.exit()
 
 function readOptions() {
   try {
-    const { values } = parseArgs({
+    const { values } = util.parseArgs({
       options: {
         fresh: { type: 'boolean', default: false },
         watch: { type: 'boolean', default: false },

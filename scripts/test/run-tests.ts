@@ -83,8 +83,8 @@ async function runVitest(filter: string[], signal: AbortSignal): Promise<TestCou
       ['run', ...reporters, ...filter],
       {
         cwd: root,
-        // The stores run below this folder, so that whatever happens to vitest they end with us.
-        env: { ...testEnvironment(), BLITZBUY_TEST_FOLDER: folder.path },
+        // Whatever is made for the moment lies in here, so that it ends with us however vitest ends.
+        env: { ...testEnvironment(), TMPDIR: folder.path },
         shown: true,
         signal,
       },
