@@ -8,16 +8,20 @@ const METHODS: HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 /** A known path with another method is answered 405 and told which methods there are. */
 export default fp(
   async (app) => {
-    const methodsOf = new Map<string, Set<string>>()
+    const methodsByUrl = new Map<string, Set<string>>()
+    app.decorate('methodsByUrl', methodsByUrl)
+    let isComplete = false
     app.addHook('onRoute', ({ url, method }) => {
-      const methods = methodsOf.get(url) ?? new Set()
+      if (isComplete) return
+      const methods = methodsByUrl.get(url) ?? new Set()
       for (const one of [method].flat()) methods.add(one)
-      methodsOf.set(url, methods)
+      methodsByUrl.set(url, methods)
     })
 
     /** To be called when every route stands. */
     app.decorate('refuseOtherMethods', () => {
-      for (const [url, methods] of [...methodsOf]) {
+      isComplete = true
+      for (const [url, methods] of methodsByUrl) {
         const allow = [...methods].join(', ')
         const others = METHODS.filter((method) => !methods.has(method))
         if (others.length === 0 || url.includes('*')) continue
@@ -37,6 +41,9 @@ export default fp(
 
 declare module 'fastify' {
   interface FastifyInstance {
+    /** Every route there is, by the pattern of its URL. */
+    methodsByUrl: ReadonlyMap<string, ReadonlySet<string>>
+    /** Call it once, when every route stands. */
     refuseOtherMethods(): void
   }
 }
