@@ -12,7 +12,7 @@ import { delimiter, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 import { waitForLock } from './lock.mjs'
-import { runOrFail } from './run.mjs'
+import { endOrphan, runOrFail } from './run.mjs'
 import { StepFailed } from './steps.mjs'
 
 /** @typedef {import('./steps.mjs').Steps} Steps */
@@ -28,6 +28,7 @@ export const home = resolve(process.env.BLITZBUY_HOME ?? join(root, '.blitzbuy')
 /** Tools and locks belong to the checkout, whatever home says: they guard its node_modules and dist. */
 const toolsFolder = join(root, '.blitzbuy', 'tools')
 const lockFile = join(root, '.blitzbuy', 'prepare.lock')
+const pidFile = join(root, '.blitzbuy', 'prepare.running')
 
 /** Throws, in words, on a Node that cannot run what follows. */
 export function checkNode() {
@@ -75,7 +76,7 @@ export async function build(steps, signal) {
         return
       }
       const turbo = join(root, 'node_modules', '.bin', 'turbo')
-      await runOrFail(turbo, ['run', 'build', '--output-logs=errors-only'], { cwd: root, signal })
+      await runOrFail(turbo, ['run', 'build', '--output-logs=errors-only'], { cwd: root, signal, pidFile })
       writeFileSync(stamp, buildState())
       note('packages/*/dist')
     }),
@@ -94,6 +95,8 @@ async function underLock(steps, signal, work) {
     steps.say(`  · waiting for another preparation (process ${pid}) …`)
   const release = await waitForLock(lockFile, signal ? { onWait, signal } : { onWait })
   try {
+    // One that a killed start left installing would write into the same folders.
+    await endOrphan(pidFile)
     await work()
   } finally {
     release()
@@ -127,7 +130,7 @@ async function findPnpm(note, signal) {
     '--loglevel=error',
     `pnpm@${version}`,
   ]
-  await runOrFail('npm', args, { cwd: toolsFolder, signal })
+  await runOrFail('npm', args, { cwd: toolsFolder, signal, pidFile })
   note(`${version}, installed into .blitzbuy/tools`)
   return ownPnpm
 }
@@ -161,7 +164,7 @@ async function installDependencies(pnpm, note, signal) {
   }
   // CI: without a terminal pnpm would wait for an answer before it replaces a node_modules of another layout.
   const env = { ...process.env, CI: 'true' }
-  await runOrFail(pnpm, ['install', '--frozen-lockfile', '--prod=false'], { cwd: root, env, signal })
+  await runOrFail(pnpm, ['install', '--frozen-lockfile', '--prod=false'], { cwd: root, env, signal, pidFile })
   writeFileSync(stamp, wanted)
   note('as the lock file says')
 }

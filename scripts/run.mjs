@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { identify } from './process-identity.mjs'
 import { StepFailed } from './steps.mjs'
 
 /** What a group may still do after a SIGTERM: a `npm start` inside a test has stores to end. */
@@ -12,6 +14,7 @@ const GRACE_MS = 9000
  * @property {string} [cwd]
  * @property {NodeJS.ProcessEnv} [env]
  * @property {AbortSignal | undefined} [signal] ends the command and all it started
+ * @property {string} [pidFile] where to write down that it runs, for whoever comes after a kill -9 of ours
  * @property {boolean} [shown] its output goes to our own terminal instead of being kept
  */
 
@@ -26,7 +29,7 @@ const GRACE_MS = 9000
  * @param {RunOptions} [options]
  * @returns {Promise<{ code: number, output: string }>}
  */
-export async function run(command, args, { cwd, env, signal, shown = false } = {}) {
+export async function run(command, args, { cwd, env, signal, pidFile, shown = false } = {}) {
   signal?.throwIfAborted()
   const child = spawn(command, args, {
     cwd,
@@ -34,6 +37,7 @@ export async function run(command, args, { cwd, env, signal, shown = false } = {
     detached: true,
     stdio: ['ignore', shown ? 'inherit' : 'pipe', shown ? 'inherit' : 'pipe'],
   })
+  if (pidFile && child.pid !== undefined) writeFileSync(pidFile, `${child.pid} ${identify(child.pid)}`)
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (chunk) => (output += chunk))
@@ -43,6 +47,10 @@ export async function run(command, args, { cwd, env, signal, shown = false } = {
   const end = () => {
     if (child.pid !== undefined) ending = endGroup(child.pid)
   }
+  const killAtExit = () => {
+    if (child.pid !== undefined) signalGroup(child.pid, 'SIGKILL')
+  }
+  process.on('exit', killAtExit)
   signal?.addEventListener('abort', end)
   try {
     const code = await new Promise((resolve, reject) => {
@@ -54,6 +62,8 @@ export async function run(command, args, { cwd, env, signal, shown = false } = {
     return { code, output }
   } finally {
     signal?.removeEventListener('abort', end)
+    process.off('exit', killAtExit)
+    if (pidFile) rmSync(pidFile, { force: true })
   }
 }
 
@@ -73,6 +83,18 @@ export async function runOrFail(command, args, options) {
     )
   }
   return output
+}
+
+/**
+ * Ends what a killed process of ours had been running.
+ *
+ * @param {string} pidFile
+ */
+export async function endOrphan(pidFile) {
+  if (!existsSync(pidFile)) return
+  const [pid, ...identity] = readFileSync(pidFile, 'utf8').split(' ')
+  if (identify(Number(pid)) === identity.join(' ')) await endGroup(Number(pid))
+  rmSync(pidFile, { force: true })
 }
 
 /**

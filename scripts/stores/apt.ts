@@ -57,6 +57,8 @@ async function install(packages: string[], signal: AbortSignal | undefined): Pro
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   const lock = ['-o', `DPkg::Lock::Timeout=${LOCK_WAIT_SECONDS}`]
   await update(lock, env, signal)
+  // An installation that was stopped half-way, ours or another's, would make apt-get refuse; else this does nothing.
+  await run('dpkg', ['--configure', '-a'], { env, signal })
   await runOrFail('apt-get', [...lock, 'install', '-y', '--no-install-recommends', ...packages], {
     env,
     signal,
