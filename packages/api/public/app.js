@@ -1,0 +1,586 @@
+// @ts-check
+
+/*
+ * Makes the pages livelier: a countdown on the server's clock, buying without a page load, news while waiting.
+ *
+ * Every page works without this file, and it decides nothing: what the button may do is the server's word, and
+ * every text comes with the page.
+ */
+
+const SECOND_MS = 1_000
+const MINUTE_MS = 60 * SECOND_MS
+const DAY_MS = 24 * 60 * MINUTE_MS
+
+const REQUEST_TIMEOUT_MS = 10_000
+/** Whoever presses twice meant it once. */
+const PRESS_AGAIN_AFTER_MS = 1_000
+/** Then a purchase that is only ever told "busy" goes back into the hands of the shopper. */
+const BUSY_TRIES_MAX = 10
+const BACKOFF_MIN_MS = 500
+const BACKOFF_MAX_MS = 8_000
+const OFFLINE_RETRY_MS = 5 * SECOND_MS
+/** Shoppers who wait for the same opening must not all try again in the same millisecond. */
+const JITTER_MS = 300
+const CLOCK_SAMPLES = 5
+const CLOCK_SAMPLE_GAP_MS = 150
+const CLOCK_ROUND_TRIP_MAX_MS = 2_000
+const QUIET_POLL_MS = 30 * SECOND_MS
+
+/** @typedef {{ status: number, body: Record<string, any> } | undefined} Answer undefined: none came */
+
+const texts = readTexts(document.querySelector('#client-texts'), 'key')
+const announcer = document.querySelector('[data-announcer]')
+
+document.cookie = `blitz-script=1; path=/; samesite=lax${location.protocol === 'https:' ? '; secure' : ''}`
+// A page out of the browser's cache shows what was true when it was left.
+addEventListener('pageshow', (event) => event.persisted && location.reload())
+sayTimesInLocalZone()
+const errorSummary = document.querySelector('[data-error-summary]')
+if (errorSummary instanceof HTMLElement) errorSummary.focus()
+for (const form of document.querySelectorAll('form[data-once]')) sendOnce(form)
+
+const sale = document.querySelector('[data-sale]')
+if (sale instanceof HTMLElement) runSalePage(sale)
+const order = document.querySelector('[data-order]')
+if (order instanceof HTMLElement) runOrderPage(order)
+for (const place of document.querySelectorAll('[data-opens-at-ms][data-server-now-ms]:not([data-sale])')) {
+  if (place instanceof HTMLElement) countDownInList(place)
+}
+sayWhatChanged()
+
+/* ---- Texts and times ---- */
+
+/**
+ * @param {Element | null} template
+ * @param {string} attribute
+ * @returns {Map<string, string>}
+ */
+function readTexts(template, attribute) {
+  const entries =
+    template instanceof HTMLTemplateElement ? template.content.querySelectorAll(`[data-${attribute}]`) : []
+  return new Map(
+    Array.from(entries, (entry) => [entry.getAttribute(`data-${attribute}`) ?? '', entry.textContent]),
+  )
+}
+
+/**
+ * @param {string} key
+ * @param {Record<string, string | number>} [values]
+ */
+function text(key, values = {}) {
+  return fill(texts.get(key) ?? '', values)
+}
+
+/**
+ * @param {string} message
+ * @param {Record<string, string | number>} values
+ */
+function fill(message, values) {
+  return message.replaceAll(/\{(\w+)\}/g, (placeholder, name) => String(values[name] ?? placeholder))
+}
+
+/** @param {string} message */
+function announce(message) {
+  if (announcer) announcer.textContent = message
+}
+
+/** @param {number} epochMs */
+function localMoment(epochMs) {
+  const { lang } = document.documentElement
+  const locale = navigator.languages.find((language) => language.split('-')[0] === lang.split('-')[0]) ?? lang
+  return new Intl.DateTimeFormat(locale, {
+    year: 'numeric',
+    month: 'short',
+    day: 'numeric',
+    hour: 'numeric',
+    minute: '2-digit',
+    timeZoneName: 'short',
+  }).format(epochMs)
+}
+
+function sayTimesInLocalZone() {
+  for (const time of document.querySelectorAll('time[datetime]')) {
+    time.textContent = localMoment(Date.parse(time.getAttribute('datetime') ?? ''))
+  }
+}
+
+/**
+ * 00:42, 1:02:03, or 2 d 03:04:05.
+ *
+ * @param {number} ms
+ */
+function spanOf(ms) {
+  const seconds = Math.max(0, Math.ceil(ms / SECOND_MS))
+  /** @param {number} n */
+  const two = (n) => String(n).padStart(2, '0')
+  const days = Math.floor(seconds / 86_400)
+  const hours = Math.floor((seconds % 86_400) / 3_600)
+  const rest = `${two(Math.floor((seconds % 3_600) / 60))}:${two(seconds % 60)}`
+  if (days > 0) return `${text('days', { n: days })} ${two(hours)}:${rest}`
+  return hours > 0 ? `${hours}:${rest}` : rest
+}
+
+/* ---- The server's clock ---- */
+
+/**
+ * The server's time, carried on by a clock that nobody can set.
+ *
+ * The first estimate comes with the page. It was stamped before the first byte arrived, so it is late by the way
+ * here and never early. Samples then narrow it: the one with the shortest round trip is wrong by half of that at most.
+ *
+ * @param {number} serverNowMs
+ */
+function createServerClock(serverNowMs) {
+  const localNow = () => performance.timeOrigin + performance.now()
+  const [navigation] = performance.getEntriesByType('navigation')
+  const arrivedMs =
+    navigation instanceof PerformanceNavigationTiming ? navigation.responseStart : performance.now()
+  let offsetMs = serverNowMs - (performance.timeOrigin + arrivedMs)
+  let bestRoundTripMs = CLOCK_ROUND_TRIP_MAX_MS
+
+  async function sample() {
+    const sentMs = localNow()
+    const answer = await ask('/api/v1/time')
+    const gotMs = localNow()
+    if (answer?.status !== 200 || gotMs - sentMs > bestRoundTripMs) return
+    bestRoundTripMs = gotMs - sentMs
+    offsetMs = answer.body['nowMs'] + bestRoundTripMs / 2 - gotMs
+  }
+
+  return {
+    nowMs: () => localNow() + offsetMs,
+    /** @param {unknown} nowMs the time in an answer that has just come */
+    observe(nowMs) {
+      if (typeof nowMs === 'number') offsetMs = nowMs - localNow()
+    },
+    async refine() {
+      bestRoundTripMs = CLOCK_ROUND_TRIP_MAX_MS
+      for (let count = 0; count < CLOCK_SAMPLES; count += 1) {
+        await sample()
+        await wait(CLOCK_SAMPLE_GAP_MS)
+      }
+    },
+  }
+}
+
+/**
+ * Calls `show` once in every second of the server, and exactly at the end, until the end.
+ *
+ * @param {{ nowMs(): number }} clock
+ * @param {() => number} endsAtMs
+ * @param {(leftMs: number) => void} show
+ */
+function everySecond(clock, endsAtMs, show) {
+  const tick = () => {
+    const leftMs = endsAtMs() - clock.nowMs()
+    show(Math.max(0, leftMs))
+    // A long time-out would overflow, a hidden page be late: both are put right at the next tick.
+    if (leftMs > 0) setTimeout(tick, leftMs % SECOND_MS || SECOND_MS)
+  }
+  tick()
+}
+
+/**
+ * Says a sentence at each threshold that is passed while the page is open.
+ *
+ * @param {[atMs: number, sentence: string][]} thresholds
+ */
+function createThresholds(thresholds) {
+  let before = Number.NaN
+  return (/** @type {number} */ leftMs) => {
+    for (const [atMs, sentence] of thresholds) if (before > atMs && leftMs <= atMs) announce(sentence)
+    before = leftMs
+  }
+}
+
+/* ---- Talking to the server ---- */
+
+/** @param {number} ms */
+function wait(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/**
+ * @param {string} path
+ * @param {RequestInit} [options]
+ * @returns {Promise<Answer>}
+ */
+async function ask(path, options) {
+  try {
+    const response = await fetch(path, { ...options, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
+    const isJson = /json/.test(response.headers.get('content-type') ?? '')
+    return { status: response.status, body: isJson ? await response.json() : {} }
+  } catch {
+    return undefined
+  }
+}
+
+/** @param {number} attempt */
+function backoffMs(attempt) {
+  return Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** attempt) * (0.75 + Math.random() / 2)
+}
+
+/** @param {string} next */
+function logIn(next) {
+  location.assign(`/login?next=${encodeURIComponent(next)}`)
+}
+
+/** @param {Element} form */
+function sendOnce(form) {
+  let isSent = false
+  form.addEventListener('submit', (event) => {
+    if (isSent) event.preventDefault()
+    isSent = true
+    form.querySelector('button')?.setAttribute('aria-disabled', 'true')
+    // Without an answer the shopper must be able to press again.
+    setTimeout(() => {
+      isSent = false
+      form.querySelector('button')?.removeAttribute('aria-disabled')
+    }, REQUEST_TIMEOUT_MS)
+  })
+}
+
+/* ---- Sale list ---- */
+
+/** @param {HTMLElement} place */
+function countDownInList(place) {
+  const opensAtMs = Number(place.dataset['opensAtMs'])
+  const clock = createServerClock(Number(place.dataset['serverNowMs']))
+  place.hidden = false
+  everySecond(
+    clock,
+    () => opensAtMs,
+    (leftMs) => {
+      place.textContent = leftMs > 0 ? text('opens-in', { time: spanOf(leftMs) }) : text('opening')
+    },
+  )
+}
+
+/* ---- One sale ---- */
+
+/** @param {HTMLElement} page */
+function runSalePage(page) {
+  const { saleId, loggedIn, pollAfterMs } = page.dataset
+  const saleUrl = `/api/v1/sales/${saleId}`
+  const isLoggedIn = loggedIn === 'true'
+  const clock = createServerClock(Number(page.dataset['serverNowMs']))
+  const template = page.querySelector('[data-state-texts]')
+  const words = readTexts(template, 'text')
+  const refusals = readTexts(template, 'refusal')
+  const phases = readTexts(template, 'phase')
+
+  const form = /** @type {HTMLFormElement} */ (page.querySelector('[data-buy-form]'))
+  const button = /** @type {HTMLButtonElement} */ (form.querySelector('button'))
+  const reason = /** @type {HTMLElement} */ (page.querySelector('[data-reason]'))
+  const headline = /** @type {HTMLElement} */ (page.querySelector('[data-headline]'))
+  const chip = /** @type {HTMLElement} */ (page.querySelector('[data-chip]'))
+  const countdown = /** @type {HTMLElement} */ (page.querySelector('[data-countdown]'))
+  const claimed = /** @type {HTMLElement} */ (page.querySelector('[data-claimed]'))
+
+  let state = page.dataset['state'] ?? ''
+  let opensAtMs = Number(page.dataset['opensAtMs'])
+  let claimedPercent = Number(page.dataset['claimedPercent'])
+  let isBuying = false
+  /** After a try without a known outcome the shopper may hold the last unit: every further try says so. */
+  let isRetry = false
+  let isPaused = false
+
+  /* What the shopper sees */
+
+  /** @param {string} phase */
+  function stateOf(phase) {
+    switch (phase) {
+      case 'upcoming':
+        return 'not_started'
+      case 'open':
+        return isLoggedIn ? 'open_ready' : 'login_required'
+      default:
+        return phase
+    }
+  }
+
+  /** An order of this shopper comes before everything that the sale could say. */
+  const hasOrder = () => state === 'queued' || state === 'won' || state === 'already_bought'
+
+  /** @param {string} phase */
+  function showPhase(phase) {
+    chip.className = `chip chip-${phase}`
+    chip.textContent = phases.get(phase) ?? ''
+    claimed.hidden = phase === 'upcoming'
+    const next = stateOf(phase)
+    if (hasOrder() || isBuying || next === state) return
+    const before = state
+    state = next
+    const entry =
+      template instanceof HTMLTemplateElement && template.content.querySelector(`[data-for="${state}"]`)
+    if (!entry) return
+    headline.textContent = entry.querySelector('[data-headline]')?.textContent ?? ''
+    reason.textContent =
+      state === 'not_started'
+        ? text('not_started', { time: localMoment(opensAtMs) })
+        : (entry.querySelector('[data-reason]')?.textContent ?? '')
+    const canBuy = phase === 'open'
+    setAble(canBuy)
+    countdown.hidden = state !== 'not_started'
+    page.querySelector('[data-other-sales]')?.toggleAttribute('hidden', canBuy)
+    if (canBuy) announce(text(before === 'sold_out' ? 'announce-back' : 'announce-open'))
+    else announce(reason.textContent)
+  }
+
+  /** @param {boolean} isAble */
+  function setAble(isAble) {
+    if (isAble) button.removeAttribute('aria-disabled')
+    else button.setAttribute('aria-disabled', 'true')
+  }
+
+  /** @param {string} message */
+  function say(message) {
+    reason.textContent = message
+    announce(message)
+  }
+
+  /* The countdown */
+
+  function countDown() {
+    const atThreshold = createThresholds([
+      [5 * MINUTE_MS, text('announce-minutes', { n: 5 })],
+      [MINUTE_MS, text('announce-minute')],
+      [10 * SECOND_MS, text('announce-seconds', { n: 10 })],
+    ])
+    countdown.hidden = false
+    reason.textContent = text('not_started', { time: localMoment(opensAtMs) })
+    everySecond(
+      clock,
+      () => opensAtMs,
+      (leftMs) => {
+        if (state !== 'not_started') return
+        countdown.textContent = spanOf(leftMs)
+        atThreshold(leftMs)
+        if (leftMs === 0) showPhase('open')
+      },
+    )
+    // Somewhere in the last minute, not all at once; at once for whoever comes later than that.
+    const leftMs = opensAtMs - clock.nowMs()
+    const refineInMs =
+      Math.max(0, leftMs - MINUTE_MS) + Math.random() * Math.max(0, Math.min(leftMs, MINUTE_MS) - 5_000)
+    if (leftMs < DAY_MS) setTimeout(() => void clock.refine(), leftMs < MINUTE_MS ? 0 : refineInMs)
+  }
+
+  /* News of the sale */
+
+  async function look() {
+    if (document.visibilityState === 'visible' && !isPaused) {
+      const answer = await ask(saleUrl)
+      if (answer?.status === 200) takeIn(answer.body)
+    }
+    if (state === 'ended') return
+    const isFar = state === 'not_started' && opensAtMs - clock.nowMs() > MINUTE_MS
+    setTimeout(look, (isFar ? QUIET_POLL_MS : Number(pollAfterMs)) * (0.8 + Math.random() * 0.4))
+  }
+
+  /** @param {Record<string, any>} news */
+  function takeIn(news) {
+    opensAtMs = news['opensAtMs']
+    showClaimed(news['claimedPercent'], news['fewLeft'])
+    // The answer may be a second old, the clock here is not.
+    const isJustOpen = news['phase'] === 'upcoming' && clock.nowMs() >= opensAtMs
+    showPhase(isJustOpen ? 'open' : news['phase'])
+  }
+
+  /**
+   * @param {number} percent
+   * @param {boolean} isFewLeft
+   */
+  function showClaimed(percent, isFewLeft) {
+    const passed = [50, 80, 95, 100].findLast((step) => claimedPercent < step && percent >= step)
+    if (passed !== undefined && state === 'open_ready')
+      announce(text('announce-claimed', { percent: passed }))
+    claimedPercent = percent
+    const meter = claimed.querySelector('meter')
+    if (meter) meter.value = percent
+    const line = claimed.querySelector('[data-claimed-text]')
+    if (line)
+      line.textContent = isFewLeft
+        ? (words.get('few-left') ?? '')
+        : fill(words.get('claimed') ?? '', { percent })
+  }
+
+  /* Buying */
+
+  async function buy() {
+    isBuying = true
+    setAble(false)
+    const label = button.textContent
+    button.textContent = text('sending')
+    page.querySelector('[data-notice]')?.remove()
+    say(text('sending-order'))
+    const [done] = await Promise.all([tryUntilKnown(), wait(PRESS_AGAIN_AFTER_MS)])
+    if (done.goTo) return location.assign(done.goTo)
+    isBuying = false
+    button.textContent = label
+    setAble(true)
+    if (done.phase) showPhase(done.phase)
+    if (done.message) say(done.message)
+  }
+
+  /** @returns {Promise<{ goTo?: string, phase?: string, message?: string }>} */
+  async function tryUntilKnown() {
+    let wasEarly = false
+    for (let attempt = 0; ; attempt += 1) {
+      const answer = await sendPurchase()
+      const { code, orderId, retryAfterMs = 0, nowMs, unitsLeft, requestId } = answer?.body ?? {}
+      if (orderId !== undefined) return { goTo: `/orders/${orderId}` }
+      clock.observe(nowMs)
+
+      switch (code) {
+        case 'login-required':
+          return { goTo: `/login?next=${encodeURIComponent(`/sales/${saleId}`)}` }
+        case 'sale-not-open':
+          if (wasEarly || retryAfterMs > OFFLINE_RETRY_MS)
+            return { phase: 'upcoming', message: refusals.get(code) ?? '' }
+          wasEarly = true
+          await wait(retryAfterMs + Math.random() * JITTER_MS)
+          continue
+        case 'sold-out':
+          return { phase: 'sold_out', message: refusals.get(code) ?? '' }
+        case 'sale-closed':
+          return { phase: 'ended', message: refusals.get(code) ?? '' }
+        case 'sale-paused':
+          return { phase: 'paused', message: refusals.get(code) ?? '' }
+        case 'too-few-left':
+          return { message: fill(refusals.get(code) ?? '', { n: unitsLeft }) }
+        case 'overloaded':
+        case 'sale-warming':
+        case 'rate-limited':
+        case 'dependency-unavailable':
+        case 'draining': {
+          if (attempt >= BUSY_TRIES_MAX) return { message: text('gave-up') }
+          const pauseMs = Math.max(retryAfterMs, backoffMs(attempt))
+          const key = code === 'rate-limited' ? 'too-fast' : code === 'sale-warming' ? 'warming' : 'busy'
+          say(text(key, { s: Math.ceil(pauseMs / SECOND_MS) }))
+          await wait(pauseMs)
+          continue
+        }
+        default:
+      }
+      if (answer && answer.status < 500)
+        return { message: refusals.get(code) ?? text('failed', { id: requestId ?? '' }) }
+
+      // No answer, or one that does not tell: the try may have succeeded.
+      isRetry = true
+      say(text('confirming'))
+      await wait(
+        Math.max(retryAfterMs, answer ? backoffMs(attempt) : Math.min(OFFLINE_RETRY_MS, backoffMs(attempt))),
+      )
+      const found = await ask(`${saleUrl}/viewer`)
+      if (found?.body['orderId']) return { goTo: `/orders/${found.body['orderId']}` }
+      if (!found) say(`${text('offline')} ${text('confirming')}`)
+    }
+  }
+
+  function sendPurchase() {
+    const quantity = Number(new FormData(form).get('quantity') ?? 1)
+    return ask(`${saleUrl}/orders`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...(isRetry && { 'x-purchase-retry': '1' }) },
+      body: JSON.stringify({ quantity }),
+    })
+  }
+
+  form.addEventListener('submit', (event) => {
+    event.preventDefault()
+    if (isBuying) return
+    if (button.getAttribute('aria-disabled') === 'true') return announce(reason.textContent)
+    if (!isLoggedIn) return logIn(`/sales/${saleId}`)
+    void buy()
+  })
+
+  const pause = page.querySelector('[data-pause-updates]')
+  if (pause instanceof HTMLButtonElement && state !== 'ended') {
+    pause.hidden = false
+    pause.textContent = text('pause')
+    pause.addEventListener('click', () => {
+      isPaused = !isPaused
+      pause.textContent = text(isPaused ? 'resume' : 'pause')
+    })
+  }
+
+  // Why an earlier try was refused is said once; a reload or a bookmark is about now.
+  if (location.search) history.replaceState(null, '', location.pathname)
+  if (state === 'not_started') countDown()
+  setTimeout(look, Number(pollAfterMs))
+}
+
+/* ---- One order ---- */
+
+/** @param {HTMLElement} page */
+function runOrderPage(page) {
+  const { orderId, state, payBeforeMs } = page.dataset
+  const clock = createServerClock(Number(page.dataset['serverNowMs']))
+  const line = page.querySelector('[data-order-text]')
+
+  async function look(/** @type {number} */ failures = 0) {
+    const answer = await ask(`/api/v1/orders/${orderId}`)
+    if (answer?.status === 401) return logIn(`/orders/${orderId}`)
+    if (answer?.status === 200 && answer.body['state'] !== state) return showChange()
+    if (answer?.status === 200) {
+      const { aheadAbout, pollAfterMs = OFFLINE_RETRY_MS } = answer.body
+      if (line && aheadAbout > 0) line.textContent = fill(page.dataset['textQueued'] ?? '', { n: aheadAbout })
+      setTimeout(look, pollAfterMs)
+      return
+    }
+    if (line && !answer) line.textContent = text('offline')
+    setTimeout(() => void look(failures + 1), Math.max(OFFLINE_RETRY_MS, backoffMs(failures)))
+  }
+
+  async function lookOnce() {
+    const answer = await ask(`/api/v1/orders/${orderId}`)
+    if (answer?.status === 200 && answer.body['state'] !== state) showChange()
+  }
+
+  if (state === 'queued') setTimeout(look, Number(page.dataset['pollAfterMs']))
+  if (state !== 'awaiting_payment') return
+
+  const place = page.querySelector('[data-pay-countdown]')
+  if (!(place instanceof HTMLElement)) return
+  const atThreshold = createThresholds([
+    [5 * MINUTE_MS, text('paying-minutes', { n: 5 })],
+    [2 * MINUTE_MS, text('paying-minutes', { n: 2 })],
+    [MINUTE_MS, text('paying-minute')],
+    [30 * SECOND_MS, text('paying-seconds', { n: 30 })],
+  ])
+  place.hidden = false
+  everySecond(
+    clock,
+    () => Number(payBeforeMs),
+    (leftMs) => {
+      place.textContent = leftMs > 0 ? spanOf(leftMs) : text('pay-over')
+      atThreshold(leftMs)
+      // The order ends with the next sweep; until then it can still be paid.
+      if (leftMs === 0) void look()
+    },
+  )
+  // It may have been paid in another tab.
+  addEventListener('visibilitychange', () => {
+    if (document.visibilityState === 'visible') void lookOnce()
+  })
+}
+
+const CHANGED = 'blitz-changed'
+
+/** The server renders the new state; it is read out on the page that comes. */
+function showChange() {
+  sessionStorage.setItem(CHANGED, '1')
+  location.reload()
+}
+
+function sayWhatChanged() {
+  if (sessionStorage.getItem(CHANGED) === null) return
+  sessionStorage.removeItem(CHANGED)
+  const heading = document.querySelector('h1')?.textContent ?? ''
+  // A live region says what changes in it, not what it was born with.
+  setTimeout(
+    () => announce(`${heading}. ${document.querySelector('[data-order-text]')?.textContent ?? ''}`),
+    500,
+  )
+}
