@@ -1,21 +1,24 @@
 import { randomBytes } from 'node:crypto'
 
-import fastifyRedis from '@fastify/redis'
 import { listOf } from '@blitzbuy/core/config'
 import type { Logger } from '@blitzbuy/core/log'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 
 import type { ApiConfig } from './config.ts'
+import assets from './plugins/assets.ts'
 import core from './plugins/core.ts'
 import crossSite from './plugins/cross-site.ts'
 import drain from './plugins/drain.ts'
 import methodNotAllowed from './plugins/method-not-allowed.ts'
+import redis from './plugins/redis.ts'
 import session from './plugins/session.ts'
+import views from './plugins/views.ts'
 import { answerWithProblem, refuse } from './refusals.ts'
 import authRoutes from './routes/api/auth.ts'
 import orderRoutes from './routes/api/orders.ts'
 import purchaseRoutes from './routes/api/purchases.ts'
 import saleRoutes from './routes/api/sales.ts'
+import errorPages from './routes/pages/error-pages.ts'
 import pageRoutes from './routes/pages/index.ts'
 import type { Core } from './wire-core.ts'
 
@@ -43,12 +46,17 @@ export async function buildApi(deps: {
   await app.register(methodNotAllowed)
   await app.register(drain)
   await app.register(core, { core: deps.core })
-  await app.register(fastifyRedis, { client: deps.core.redis })
+  await app.register(redis)
   await app.register(crossSite, { publicOrigin: config.PUBLIC_ORIGIN })
 
   // The purchase itself, and what everybody may see: no session plugin, no hooks beside those above.
   await app.register(purchaseRoutes, { prefix: API, ...sessions })
   await app.register(saleRoutes, { prefix: API })
+
+  // How answers become pages. After the routes above, so that none of its hooks is theirs.
+  await app.register(assets)
+  await app.register(views, { keepTemplates: config.NODE_ENV !== 'development' })
+  await app.register(errorPages)
 
   // What belongs to one person.
   await app.register(async (personal) => {

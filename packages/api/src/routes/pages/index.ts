@@ -1,7 +1,21 @@
+import fastifyFormbody from '@fastify/formbody'
 import type { FastifyPluginAsync } from 'fastify'
 
-const pageRoutes: FastifyPluginAsync = async () => {
-  // comes next
+import accountPages from './accounts.ts'
+import orderPages from './orders.ts'
+import salePages from './sales.ts'
+
+/**
+ * What a shopper sees. Every page and every form works without a script; public/app.js only makes it livelier.
+ *
+ * Forms are parsed here and nowhere else, and a form that changed something answers with 303: a reload repeats
+ * nothing.
+ */
+const pageRoutes: FastifyPluginAsync = async (app) => {
+  await app.register(fastifyFormbody)
+  await app.register(salePages)
+  await app.register(accountPages)
+  await app.register(orderPages)
 }
 
 export default pageRoutes

@@ -1,0 +1,139 @@
+import { REGIONS, type Region } from '@blitzbuy/core/user/phone'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+
+import { english, type TextKey } from '../../messages/language.ts'
+import { beginSession } from '../../plugins/session.ts'
+import { REFUSALS, type RefusalCode } from '../../refusals.ts'
+import { readField } from './form-fields.ts'
+import { nextPath } from './require-login.ts'
+
+type FormName = 'log-in' | 'register'
+
+interface FormProblem {
+  field: 'phone' | 'password' | 'nickname'
+  text: TextKey
+}
+
+interface NextQuery {
+  Querystring: { next?: string | string[] }
+}
+
+const NICKNAME_LENGTH_MAX = 40
+const INCOMPLETE = 422
+
+/** Logging in, registering, logging out. */
+const accountPages: FastifyPluginAsync = async (app) => {
+  const { accounts } = app.core
+
+  app.get<NextQuery>('/login', (request, reply) => showEmpty(request, reply, 'log-in'))
+  app.get<NextQuery>('/register', (request, reply) => showEmpty(request, reply, 'register'))
+
+  app.post('/login', async (request, reply) => {
+    const form = readForm(request)
+    const missing = missingFields(form)
+    if (missing.length > 0) return showProblems(reply, 'log-in', form, INCOMPLETE, missing)
+
+    const account = await accounts.authenticate(form)
+    if (!account) return refuseForm(reply, 'log-in', form, 'phone', 'credentials-invalid')
+    await beginSession(request, account)
+    return reply.redirect(form.next, 303)
+  })
+
+  app.post('/register', async (request, reply) => {
+    const form = readForm(request)
+    const problems = missingFields(form)
+    if (form.nickname.length > NICKNAME_LENGTH_MAX)
+      problems.push({ field: 'nickname', text: 'form.nickname-long' })
+    if (problems.length > 0) return showProblems(reply, 'register', form, INCOMPLETE, problems)
+
+    const outcome = await accounts.register(form)
+    switch (outcome.kind) {
+      case 'phone_taken':
+        return refuseForm(reply, 'register', form, 'phone', 'phone-taken')
+      case 'phone_invalid':
+        return refuseForm(reply, 'register', form, 'phone', 'phone-invalid')
+      case 'password_weak':
+        return refuseForm(reply, 'register', form, 'password', 'password-weak')
+      case 'registered':
+        await beginSession(request, outcome.account)
+        return reply.redirect(form.next, 303)
+    }
+  })
+
+  app.post('/logout', async (request, reply) => {
+    await request.session.destroy()
+    return reply.redirect('/', 303)
+  })
+}
+
+export default accountPages
+
+interface AccountForm {
+  phone: string
+  region: Region
+  nickname: string
+  password: string
+  next: string
+}
+
+function readForm(request: FastifyRequest): AccountForm {
+  const { body } = request
+  const region = readField(body, 'region')
+  return {
+    phone: readField(body, 'phone'),
+    region: REGIONS.find((known) => known === region) ?? likelyRegion(request),
+    nickname: readField(body, 'nickname').trim(),
+    password: readField(body, 'password'),
+    next: nextPath(readField(body, 'next')),
+  }
+}
+
+/** Only which entry is chosen at first: the shopper decides. */
+function likelyRegion(request: FastifyRequest): Region {
+  return (request.headers['accept-language'] ?? '').startsWith('zh') ? 'CN' : 'US'
+}
+
+function missingFields(form: AccountForm): FormProblem[] {
+  const problems: FormProblem[] = []
+  if (form.phone.trim() === '') problems.push({ field: 'phone', text: 'form.phone-missing' })
+  if (form.password === '') problems.push({ field: 'password', text: 'form.password-missing' })
+  return problems
+}
+
+async function showEmpty(request: FastifyRequest<NextQuery>, reply: FastifyReply, name: FormName) {
+  const next = nextPath(request.query.next)
+  if (request.session.account) return reply.redirect(next, 303)
+  return reply.page('account', {
+    title: english.text(`account.${name}.title`),
+    name,
+    values: { phone: '', region: likelyRegion(request), nickname: '', next },
+    problems: [],
+  })
+}
+
+function refuseForm(
+  reply: FastifyReply,
+  name: FormName,
+  form: AccountForm,
+  field: FormProblem['field'],
+  code: RefusalCode,
+) {
+  return showProblems(reply, name, form, REFUSALS[code].status, [{ field, text: `refusal.${code}` }])
+}
+
+/** The same form with what was entered. Never the password: a page may be kept, printed or looked at. */
+function showProblems(
+  reply: FastifyReply,
+  name: FormName,
+  { password: _password, ...values }: AccountForm,
+  status: number,
+  problems: FormProblem[],
+) {
+  const title = english.text(`account.${name}.title`)
+  return reply.code(status).page('account', {
+    title: english.text('form.error-prefix', { title }),
+    name,
+    values,
+    problems: problems.map(({ field, text }) => ({ field, text: english.text(text) })),
+  })
+}

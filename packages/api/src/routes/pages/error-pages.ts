@@ -1,0 +1,44 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+
+import type { TextKey } from '../../messages/language.ts'
+import { english } from '../../messages/language.ts'
+import { REFUSALS, type RefusalCode } from '../../refusals.ts'
+
+/**
+ * Whatever refuses the request of a browser for a page, the shopper gets a page that says why.
+ *
+ * It turns the problem into HTML on its way out, so that every refusal is covered: of a route, of a hook before any
+ * route, of an unknown address, of a store that is away. Clients of the api never meet it.
+ */
+export default fp(
+  async (app) => {
+    app.addHook('onSend', async (request, reply, payload) => {
+      if (!isProblem(reply) || !wantsPage(request)) return payload
+      const { code } = JSON.parse(String(payload)) as { code: RefusalCode }
+      reply.type('text/html; charset=utf-8')
+      return app.renderPage(request, 'error', {
+        title: english.text(`refusal.${code}`),
+        status: REFUSALS[code].status,
+        advice: adviceOn(code),
+        requestId: request.id,
+      })
+    })
+  },
+  { name: 'error-pages', dependencies: ['views'] },
+)
+
+function isProblem(reply: FastifyReply): boolean {
+  return String(reply.getHeader('content-type') ?? '').startsWith('application/problem+json')
+}
+
+function wantsPage(request: FastifyRequest): boolean {
+  return !request.url.startsWith('/api/') && (request.headers.accept ?? '').includes('text/html')
+}
+
+function adviceOn(code: RefusalCode): TextKey | undefined {
+  if (code === 'not-found') return 'error.not-found'
+  if (code === 'cross-site') return 'error.cross-site'
+  if (code === 'internal') return 'error.support'
+  return REFUSALS[code].status >= 500 ? 'error.retry' : undefined
+}

@@ -1,0 +1,135 @@
+import type { PlacedOrder } from '@blitzbuy/core/order/orders'
+import type { QueuedOrder } from '@blitzbuy/core/order/read-order'
+import { readUnproved } from '@blitzbuy/core/reservation/order-id'
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
+
+import { english, type TextKey } from '../../messages/language.ts'
+import { refuse } from '../../refusals.ts'
+import { pollAfterMs } from '../../schemas/orders.ts'
+import { requireLogin } from './require-login.ts'
+
+interface OrderRoute {
+  Params: { orderId: string }
+}
+
+const PAGE = 20
+const REFRESH_SECONDS_MIN = 3
+/** Set by public/app.js: it asks by itself, and a reload in between would only take the place on the page away. */
+const SCRIPT_COOKIE = 'blitz-script'
+
+/** My orders, one order, paying by a form. */
+const orderPages: FastifyPluginAsync = async (app) => {
+  const { orders, readOrder, payOrder, saleViews, clock } = app.core
+
+  app.get<{ Querystring: { cursor?: unknown } }>('/orders', async (request, reply) => {
+    const account = requireLogin(request, reply, '/orders')
+    if (!account) return reply
+    const cursor = typeof request.query.cursor === 'string' ? request.query.cursor : undefined
+    const page = await orders.listOf(account.userId, cursor, PAGE)
+    return reply.page('orders', {
+      title: english.text('orders.title'),
+      orders: page.orders,
+      nextCursor: page.nextCursor,
+      isFirstPage: cursor === undefined,
+    })
+  })
+
+  app.get<OrderRoute>('/orders/:orderId', async (request, reply) => {
+    const { orderId } = request.params
+    const account = requireLogin(request, reply, `/orders/${orderId}`)
+    if (!account) return reply
+    const order = await readOrder.own(orderId, account.userId)
+    if (!order) return refuse(reply, { code: 'not-found' })
+    const sale = await saleViews.find(order.saleId)
+
+    return reply.page('order', {
+      title: english.text(`order.headline.${order.state}`),
+      order,
+      sale,
+      text: explain(order),
+      steps: timelineOf(order),
+      nowMs: clock.nowMs(),
+      hasClientTexts: true,
+      ...(order.state === 'queued' && waiting(request, order)),
+    })
+  })
+
+  app.post<OrderRoute>('/orders/:orderId/pay', async (request, reply) => {
+    const { orderId } = request.params
+    const account = requireLogin(request, reply, `/orders/${orderId}`)
+    if (!account) return reply
+    const order = await readOrder.own(orderId, account.userId)
+    if (!order) return refuse(reply, { code: 'not-found' })
+    if (order.state === 'awaiting_payment') await payOrder(order)
+    // Paid now, paid before, or ended meanwhile: the order's page says which.
+    return reply.redirect(`/orders/${orderId}`, 303)
+  })
+}
+
+export default orderPages
+
+function explain(order: QueuedOrder | PlacedOrder): string {
+  switch (order.state) {
+    case 'queued':
+      return order.queuedCount > 1
+        ? english.text('order.text.queued', { n: order.queuedCount - 1 })
+        : english.text('order.text.queued-first')
+    case 'rejected':
+      return english.text('order.text.rejected', { reason: english.text(reasonKey(order.reason)) })
+    case 'awaiting_payment':
+    case 'paid':
+    case 'cancelled':
+    case 'expired':
+      return english.text(`order.text.${order.state}`)
+  }
+}
+
+function reasonKey(reason: string | undefined): TextKey {
+  switch (reason) {
+    case 'sold-out':
+    case 'duplicate':
+    case 'unknown-sale':
+    case 'lost':
+      return `order.reason.${reason}`
+    default:
+      return 'order.reason.other'
+  }
+}
+
+/** The more orders wait, the longer a page without the script waits before it loads again. */
+function waiting(request: FastifyRequest, { queuedCount }: QueuedOrder) {
+  const askAfterMs = pollAfterMs(queuedCount)
+  const refreshSeconds = Math.max(REFRESH_SECONDS_MIN, Math.ceil(askAfterMs / 1000))
+  const hasScript = request.cookies[SCRIPT_COOKIE] === '1'
+  return { pollAfterMs: askAfterMs, ...(!hasScript && { refreshSeconds }) }
+}
+
+interface Step {
+  text: string
+  atMs?: number | undefined
+  progress: 'done' | 'current' | 'ahead' | 'failed'
+}
+
+function timelineOf(order: QueuedOrder | PlacedOrder): Step[] {
+  const step = (key: TextKey, progress: Step['progress'], atMs?: number): Step => ({
+    text: english.text(key),
+    progress,
+    atMs,
+  })
+  const sent = step('order.step.sent', 'done', readUnproved(order.orderId)?.mintedAtMs)
+  if (order.state === 'queued')
+    return [sent, step('order.step.placing', 'current'), step('order.step.pay', 'ahead')]
+  if (order.state === 'rejected') return [sent, step('order.step.rejected', 'failed', order.placedAtMs)]
+
+  const placed = step('order.step.placed', 'done', order.placedAtMs)
+  switch (order.state) {
+    case 'awaiting_payment':
+      return [sent, placed, step('order.step.pay', 'current'), step('order.step.paid', 'ahead')]
+    case 'paid':
+      return [sent, placed, step('order.step.paid', 'done')]
+    case 'cancelled':
+      return [sent, placed, step('order.step.cancelled', 'failed')]
+    case 'expired':
+      return [sent, placed, step('order.step.expired', 'failed', order.payBeforeMs)]
+  }
+}

@@ -1,0 +1,156 @@
+import { StoreAway } from '@blitzbuy/core/errors'
+import type { PurchaseOutcome } from '@blitzbuy/core/order/purchase'
+import type { SalePhase } from '@blitzbuy/core/sale/sale-phase'
+import type { FastifyPluginAsync } from 'fastify'
+
+import { english } from '../../messages/language.ts'
+import type { PageViewerState } from '../../messages/text-keys.ts'
+import { refusalOfPurchase } from '../../purchase-answers.ts'
+import { refuse, type Refusal } from '../../refusals.ts'
+import type { SaleView } from '../../sale-views.ts'
+import { readSaleId } from '../../schemas/identifiers.ts'
+import { viewerState } from '../../viewer-state.ts'
+import { readField } from './form-fields.ts'
+import { noticeQuery, noticeText } from './notices.ts'
+import { requireLogin } from './require-login.ts'
+
+interface SaleRoute {
+  Params: { saleId: string }
+  Querystring: Record<string, unknown>
+}
+
+/** What a shopper came for stands first. */
+const PHASES_IN_ORDER: readonly SalePhase[] = ['open', 'upcoming', 'sold_out', 'paused', 'ended']
+/** The control does nothing in all other states, and says why. */
+const BUYABLE: readonly PageViewerState[] = ['open_ready', 'login_required']
+const QUANTITY_CHOICES_MAX = 10
+/** How often a sale page asks how far the sale is. */
+const POLL_AFTER_MS = 2_000
+const LOOK_AGAIN_SECONDS = 3
+/** By then a purchase whose answer was lost is either in Redis or never will be: Redis refuses it by its deadline. */
+const DECIDED_AFTER_MS = 5_000
+
+/** The sale list, one sale, and buying by a form. */
+const salePages: FastifyPluginAsync = async (app) => {
+  const { saleViews, readOrder, purchase, clock } = app.core
+
+  app.get('/', async (_request, reply) => {
+    const sales = await saleViews.list()
+    const groups = PHASES_IN_ORDER.map((phase) => ({
+      phase,
+      sales: sales.filter((sale) => sale.phase === phase),
+    }))
+    return reply.page('sales', {
+      title: english.text('list.title'),
+      groups: groups.filter((group) => group.sales.length > 0),
+      nowMs: clock.nowMs(),
+      hasClientTexts: true,
+    })
+  })
+
+  app.get<SaleRoute>('/sales/:saleId', async (request, reply) => {
+    const sale = await findSale(request.params.saleId)
+    if (!sale) return refuse(reply, { code: 'not-found' })
+    const { account } = request.session
+    const order = account && (await readOrder.liveIn(sale.saleId, account.userId))
+    const state = shownState(sale, account !== undefined, viewerState(sale.phase, order))
+
+    return reply.page('sale', {
+      title: sale.title,
+      sale,
+      state,
+      canBuy: BUYABLE.includes(state),
+      reason: english.text(`reason.${state}`, { time: english.moment(sale.opensAtMs), n: sale.unitsPerUser }),
+      notice: noticeText(request.query, sale),
+      isLoggedIn: account !== undefined,
+      // An order that has ended is none that the shopper could go to from here.
+      orderId: order && ['queued', 'won', 'already_bought'].includes(state) ? order.orderId : undefined,
+      quantities: Array.from(
+        { length: Math.min(sale.unitsPerUser, QUANTITY_CHOICES_MAX) },
+        (_, at) => at + 1,
+      ),
+      nowMs: clock.nowMs(),
+      pollAfterMs: POLL_AFTER_MS,
+      hasClientTexts: true,
+    })
+  })
+
+  app.post<SaleRoute>('/sales/:saleId/buy', async (request, reply) => {
+    const sale = await findSale(request.params.saleId)
+    if (!sale) return refuse(reply, { code: 'not-found' })
+    const { saleId } = sale
+    const buyer = requireLogin(request, reply, `/sales/${saleId}`)
+    if (!buyer) return reply
+    const quantity = readQuantity(readField(request.body, 'quantity'))
+    if (quantity === undefined) return refuse(reply, { code: 'request-invalid' })
+
+    // Past the sold-out flag: a form cannot say that it is the retry of a try whose answer was lost.
+    const outcome = await tryToBuy({ saleId, userId: buyer.userId, quantity, requestId: request.id })
+    switch (outcome.kind) {
+      case 'reserved':
+        return reply.redirect(`/orders/${outcome.orderId}`, 303)
+      case 'already_ordered':
+        return reply.redirect(`/orders/${outcome.order.orderId}`, 303)
+      default:
+        return reply.redirect(pathAfter(refusalOfPurchase(outcome, sale, clock.nowMs()), saleId), 303)
+    }
+  })
+
+  /** Where a shopper waits whose try has an unknown outcome, until either the order is found or there can be none. */
+  app.get<SaleRoute>('/sales/:saleId/confirming', async (request, reply) => {
+    const sale = await findSale(request.params.saleId)
+    if (!sale) return refuse(reply, { code: 'not-found' })
+    const { saleId } = sale
+    const buyer = requireLogin(request, reply, `/sales/${saleId}`)
+    if (!buyer) return reply
+
+    const order = await readOrder.liveIn(saleId, buyer.userId).catch(whenAway('unknown' as const))
+    if (order && order !== 'unknown') return reply.redirect(`/orders/${order.orderId}`, 303)
+    const sinceMs = Number(request.query['since'])
+    const isDecided = !(clock.nowMs() - sinceMs < DECIDED_AFTER_MS)
+    if (!order && isDecided) return reply.redirect(`/sales/${saleId}?notice=not-taken`, 303)
+
+    return reply.page('confirming', {
+      title: english.text('confirming.title'),
+      sale,
+      checkUrl: request.url,
+      refreshSeconds: LOOK_AGAIN_SECONDS,
+    })
+  })
+
+  async function findSale(text: string): Promise<SaleView | undefined> {
+    const saleId = readSaleId(text)
+    return saleId ? saleViews.find(saleId) : undefined
+  }
+
+  /** A fault after the try was sent leaves its outcome open, exactly as a lost answer does. */
+  function tryToBuy(request: Parameters<typeof purchase>[0]): Promise<PurchaseOutcome> {
+    return purchase(request).catch(whenAway({ kind: 'outcome_unknown' }))
+  }
+
+  function pathAfter(refusal: Refusal, saleId: number): string {
+    return refusal.code === 'outcome-unknown'
+      ? `/sales/${saleId}/confirming?since=${clock.nowMs()}`
+      : `/sales/${saleId}?${noticeQuery(refusal)}`
+  }
+}
+
+export default salePages
+
+function shownState(sale: SaleView, isLoggedIn: boolean, state: PageViewerState): PageViewerState {
+  return !isLoggedIn && sale.phase === 'open' ? 'login_required' : state
+}
+
+/** A form without the field asks for one unit; anything that is no number is no order. */
+function readQuantity(text: string): number | undefined {
+  if (text === '') return 1
+  const quantity = /^[1-9]\d{0,4}$/.test(text) ? Number(text) : undefined
+  return quantity && quantity <= 65_535 ? quantity : undefined
+}
+
+function whenAway<T>(answer: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof StoreAway) return answer
+    throw error
+  }
+}
