@@ -292,6 +292,19 @@ describe('a purchase', () => {
     await vi.waitFor(async () => expect((await buy(second, saleId)).statusCode).toBe(202), { timeout: 1_000 })
   })
 
+  it('succeeds about a second after units came back, although nobody heard of it', async () => {
+    const saleId = await addWarmSale(api.stores, { quota: 1 })
+    await buy(await newShopper(api), saleId)
+    const second = await newShopper(api)
+    expect((await buy(second, saleId)).json()).toMatchObject({ code: 'sold-out' })
+    expect(api.core.flags.isRaised(saleId)).toBe(true)
+
+    // Units come back without a word on the channel, as for an api whose subscription is cut.
+    await api.stores.redis.hset(stockKeys(saleId).stock, 'unitsLeft', 1, 'quota', 2)
+
+    await vi.waitFor(async () => expect((await buy(second, saleId)).statusCode).toBe(202), { timeout: 2_000 })
+  })
+
   it('is possible again after the buyer’s order has ended', async () => {
     const saleId = await addWarmSale(api.stores, { paymentWindowSeconds: 0 })
     const shopper = await newShopper(api)

@@ -5,7 +5,7 @@ import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
 import { createExpireOrders, createReturnDueStock } from '@blitzbuy/core/order/expire-orders'
 import { createPlaceReservations } from '@blitzbuy/core/order/place-reservations'
 import { connectBroker } from '@blitzbuy/core/rabbitmq/connect-broker'
-import { connectRedis } from '@blitzbuy/core/redis/connect-redis'
+import { connectRedis, redisReady } from '@blitzbuy/core/redis/connect-redis'
 import { repeat } from '@blitzbuy/core/repeat'
 import { runProcess } from '@blitzbuy/core/run-process'
 import { createReturnStock } from '@blitzbuy/core/stock/return-stock'
@@ -17,6 +17,7 @@ import { createWorkOffReservations } from './work-off-reservations.ts'
 
 const EXPIRE_EVERY_MS = 1_000
 const RETURN_EVERY_MS = 500
+const FIRST_CONNECTION_MS = 2_000
 
 await runProcess('order-worker', async () => {
   const config = loadConfig(WorkerConfig)
@@ -39,10 +40,6 @@ await runProcess('order-worker', async () => {
   })
   // The health server answers while the broker is awaited.
   const subscribing = subscribeToReservations({ broker, workOff, log })
-  const timers = [
-    repeat('expire orders', EXPIRE_EVERY_MS, createExpireOrders(mysql), log),
-    repeat('return stock', RETURN_EVERY_MS, createReturnDueStock(mysql, createReturnStock(redis)), log),
-  ]
   const health = await startHealthServer({
     host: config.HEALTH_HOST,
     port: config.HEALTH_PORT,
@@ -54,6 +51,12 @@ await runProcess('order-worker', async () => {
       },
     },
   })
+  // A timer that runs before the first connection would only report an outage that is none.
+  await redisReady(redis, FIRST_CONNECTION_MS).catch(() => undefined)
+  const timers = [
+    repeat('expire orders', EXPIRE_EVERY_MS, createExpireOrders(mysql), log),
+    repeat('return stock', RETURN_EVERY_MS, createReturnDueStock(mysql, createReturnStock(redis)), log),
+  ]
 
   return {
     log,

@@ -4,7 +4,7 @@ import { createLog } from '@blitzbuy/core/log'
 import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
 import { connectBroker } from '@blitzbuy/core/rabbitmq/connect-broker'
 import { createPublishReservations } from '@blitzbuy/core/rabbitmq/publish'
-import { connectRedis } from '@blitzbuy/core/redis/connect-redis'
+import { connectRedis, redisReady } from '@blitzbuy/core/redis/connect-redis'
 import { createRedisClock } from '@blitzbuy/core/redis/redis-clock'
 import { repeat } from '@blitzbuy/core/repeat'
 import { createRelayUnsettled } from '@blitzbuy/core/reservation/relay'
@@ -20,6 +20,7 @@ import { createWarmSales } from './warm-sales.ts'
 
 const WARM_EVERY_MS = 1_000
 const RELAY_EVERY_MS = 1_000
+const FIRST_CONNECTION_MS = 2_000
 
 await runProcess('stock-warmer', async () => {
   const config = loadConfig(WarmerConfig)
@@ -30,6 +31,19 @@ await runProcess('stock-warmer', async () => {
 
   const sales = createSales(mysql)
   const warmAheadMs = config.WARM_AHEAD_SECONDS * 1000
+  const health = await startHealthServer({
+    host: config.HEALTH_HOST,
+    port: config.HEALTH_PORT,
+    checks: {
+      mysql: () => mysql.use(({ connection }) => connection.query('SELECT 1')),
+      redis: () => redis.ping(),
+      rabbitmq: async () => {
+        if (!broker.current()) throw new Error('not connected')
+      },
+    },
+  })
+  // A timer that runs before the first connection would only report an outage that is none.
+  await redisReady(redis, FIRST_CONNECTION_MS).catch(() => undefined)
   const timers = [
     repeat(
       'warm sales',
@@ -57,17 +71,6 @@ await runProcess('stock-warmer', async () => {
       log,
     ),
   ]
-  const health = await startHealthServer({
-    host: config.HEALTH_HOST,
-    port: config.HEALTH_PORT,
-    checks: {
-      mysql: () => mysql.use(({ connection }) => connection.query('SELECT 1')),
-      redis: () => redis.ping(),
-      rabbitmq: async () => {
-        if (!broker.current()) throw new Error('not connected')
-      },
-    },
-  })
 
   return {
     log,
