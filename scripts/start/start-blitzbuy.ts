@@ -11,6 +11,7 @@ import { killStores, startStores } from '../stores/start-stores.ts'
 import type { Stores } from '../stores/store.ts'
 import { fillStores, type DemoData } from './fill.ts'
 import { planProcesses } from './process-plans.ts'
+import { publishRunningEnvironment, removeRunningEnvironment } from './running-environment.ts'
 import { createSupervisedProcess, type SupervisedProcess } from './supervised-process.ts'
 import { watchStores } from './watch-stores.ts'
 
@@ -40,6 +41,7 @@ export async function startBlitzBuy(options: StartOptions): Promise<void> {
     killRecorded(record)
     killStores(folder)
     rmSync(addressFile(folder), { force: true })
+    removeRunningEnvironment(folder)
   })
   const running: SupervisedProcess[] = []
   let stores: Stores | undefined
@@ -74,6 +76,7 @@ export async function startBlitzBuy(options: StartOptions): Promise<void> {
     })
     stopWatching = watchStores(stores, steps.say, giveUp)
     writeFileSync(addressFile(folder), address)
+    publishRunningEnvironment(folder, env)
     welcome(steps, address, demoData)
     isUp = true
     await Promise.race([givenUp, whenAborted(signal)])

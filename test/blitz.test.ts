@@ -1,0 +1,176 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+import { PUBLIC_ORIGIN, useOwnApi } from '../packages/api/test/own-api.ts'
+import { addSale, addWarmSale } from '../packages/core/test/own-stores.ts'
+import { createShopperMaker } from '../scripts/blitz/make-shoppers.ts'
+import { root } from '../scripts/prepare.mjs'
+import { publishRunningEnvironment } from '../scripts/start/running-environment.ts'
+import { makeTemporaryFolder, type TemporaryFolder } from '../scripts/stores/temporary-folder.ts'
+
+/** More than one batch, and the last one not full. */
+const COUNT = 1_050
+
+describe('blitz shoppers', () => {
+  const api = useOwnApi()
+  let home: TemporaryFolder
+  beforeAll(async () => {
+    home = await makeTemporaryFolder()
+  })
+  afterAll(() => home.remove())
+
+  /** What names the test's own system; the temporary home keeps it away from a start that happens to run. */
+  const system = () => ({
+    MYSQL_URL: api.stores.mysqlUrl,
+    REDIS_URL: api.stores.redisUrl,
+    NAMESPACE: api.stores.namespace,
+    SESSION_SECRETS: api.config.SESSION_SECRETS,
+    PUBLIC_ORIGIN,
+  })
+  const blitz = (args: string[], env: Record<string, string>) =>
+    runBlitz(args, { ...env, BLITZBUY_HOME: home.path })
+
+  it('prints shoppers, and nothing else, whose cookies are good for every route and for one purchase each', async () => {
+    const saleId = await addWarmSale(api.stores, { quota: 5_000 })
+
+    const { code, stdout, stderr } = await blitz(
+      ['shoppers', '--sale', `${saleId}`, '--count', `${COUNT}`],
+      system(),
+    )
+
+    expect(stderr).toContain(`${COUNT} shoppers made`)
+    expect(code).toBe(0)
+    const shoppers = shoppersOf(stdout)
+    expect(shoppers).toHaveLength(COUNT)
+    for (const key of ['userId', 'cookie', 'phone'] as const) {
+      expect(new Set(shoppers.map((shopper) => shopper[key])).size).toBe(COUNT)
+    }
+    const answers = await Promise.all(
+      shoppers.map(async ({ userId, cookie, saleId: theirs }) => {
+        const me = await api.app.inject({ url: '/api/v1/me', headers: { cookie } })
+        const bought = await api.app.inject({
+          method: 'POST',
+          url: `/api/v1/sales/${theirs}/orders`,
+          headers: { cookie },
+        })
+        return { isThem: me.json<{ userId?: number }>().userId === userId, status: bought.statusCode }
+      }),
+    )
+    expect(answers.filter(({ isThem, status }) => !isThem || status !== 202)).toEqual([])
+  })
+
+  it('tells on stderr the password that all of them can log in with', async () => {
+    const saleId = await addSale(api.stores)
+    const { stdout, stderr } = await blitz(['shoppers', '--sale', `${saleId}`, '--count', '1'], system())
+    const password = /password of all of them: (\S+)/.exec(stderr)?.[1]
+
+    const login = await api.app.inject({
+      method: 'POST',
+      url: '/api/v1/auth/login',
+      payload: { phone: shoppersOf(stdout)[0]?.phone, password },
+    })
+    expect(login.statusCode).toBe(200)
+  })
+
+  it('works on the running start when the environment names no system', async () => {
+    const saleId = await addSale(api.stores)
+    const folder = join(home.path, 'start')
+    mkdirSync(folder)
+    publishRunningEnvironment(folder, { ...system(), NODE_ENV: 'development' })
+
+    const made = await blitz(['shoppers', '--sale', `${saleId}`, '--count', '2'], {})
+    expect(made.stderr).toContain('the running `npm start`')
+    expect(shoppersOf(made.stdout)).toHaveLength(2)
+
+    publishRunningEnvironment(folder, { ...system(), NODE_ENV: 'production' })
+    const refused = await blitz(['shoppers', '--sale', `${saleId}`, '--count', '2'], {})
+    expect(refused).toMatchObject({ code: 1, stdout: '' })
+    expect(refused.stderr).toContain('NODE_ENV=production')
+  })
+
+  it('is refused in production, for an unknown sale, and with a bad configuration, whose problems it all lists', async () => {
+    const args = ['shoppers', '--sale', '4294967295', '--count', '1']
+    const [production, unknownSale, badConfig] = await Promise.all([
+      blitz(args, { ...system(), NODE_ENV: 'production' }),
+      blitz(args, system()),
+      blitz(args, { MYSQL_URL: 'postgres://x', NAMESPACE: 'Not A Name', SESSION_SECRETS: 'short' }),
+    ])
+
+    expect(production).toMatchObject({ code: 1, stdout: '' })
+    expect(production.stderr).toContain('NODE_ENV=production')
+    expect(unknownSale).toMatchObject({ code: 1, stdout: '' })
+    expect(unknownSale.stderr).toContain('no sale 4294967295')
+    expect(badConfig).toMatchObject({ code: 1, stdout: '' })
+    for (const name of ['MYSQL_URL', 'REDIS_URL', 'NAMESPACE', 'SESSION_SECRETS', 'PUBLIC_ORIGIN']) {
+      expect(badConfig.stderr).toContain(`- ${name} is `)
+    }
+  })
+
+  it('stops without a fault when its reader has gone', async () => {
+    const saleId = await addSale(api.stores)
+    const child = spawnBlitz(['shoppers', '--sale', `${saleId}`, '--count', '1000000'], system())
+    child.stdout.once('data', () => child.stdout.destroy())
+    const stderr = text(child.stderr)
+    const [code] = (await once(child, 'exit')) as [number | null]
+
+    expect(await stderr).toContain('the reader of stdout has gone')
+    expect(code).toBe(0)
+  })
+
+  it('gives two makers that want the same phone numbers different ones', async () => {
+    const maker = () => {
+      let block = 40_000
+      return createShopperMaker({
+        ...api.stores,
+        sessionSecrets: [api.config.SESSION_SECRETS],
+        publicOrigin: PUBLIC_ORIGIN,
+        nextPhoneBlock: () => block++,
+      })
+    }
+    const makers = await Promise.all([maker(), maker()])
+    const made = await Promise.all(makers.map((one) => one.makeAll(1_500)))
+
+    const shoppers = made.flat()
+    expect(new Set(shoppers.map(({ phone }) => phone)).size).toBe(3_000)
+    expect(new Set(shoppers.map(({ userId }) => userId)).size).toBe(3_000)
+  })
+})
+
+interface PrintedShopper {
+  userId: number
+  cookie: string
+  phone: string
+  saleId: number
+}
+
+/** Throws when a line is not JSON. */
+function shoppersOf(stdout: string): PrintedShopper[] {
+  return stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as PrintedShopper)
+}
+
+function spawnBlitz(args: string[], env: Record<string, string>) {
+  const main = join(root, 'scripts', 'blitz', 'main.ts')
+  return spawn(process.execPath, ['--import', 'tsx', '--conditions=blitzbuy-source', main, ...args], {
+    cwd: root,
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+}
+
+async function runBlitz(args: string[], env: Record<string, string>) {
+  const child = spawnBlitz(args, env)
+  const [stdout, stderr, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'close') as Promise<[number | null]>,
+  ])
+  return { code, stdout, stderr }
+}
