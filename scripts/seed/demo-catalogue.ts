@@ -57,7 +57,7 @@ export const DEMO_SALES: readonly DemoSale[] = [
     product: {
       title: 'Halcyon 75 mechanical keyboard',
       description:
-        'A 75 % keyboard with hot-swappable switches, thick PBT keycaps and an aluminium case. US layout, USB-C cable in the box.',
+        'A 75% keyboard with hot-swappable switches, thick PBT keycaps and an aluminium case. US layout, USB-C cable in the box.',
       imagePath: '/assets/products/mechanical-keyboard.svg',
     },
     priceCents: 8_900,
