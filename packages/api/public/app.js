@@ -25,6 +25,8 @@ const CLOCK_SAMPLES = 5
 const CLOCK_SAMPLE_GAP_MS = 150
 const CLOCK_ROUND_TRIP_MAX_MS = 2_000
 const QUIET_POLL_MS = 30 * SECOND_MS
+/** Set in this tab when a page is loaded again because its order has changed. */
+const CHANGED = 'blitz-changed'
 
 /** @typedef {{ status: number, body: Record<string, any> } | undefined} Answer undefined: none came */
 
@@ -565,8 +567,6 @@ function runOrderPage(page) {
     if (document.visibilityState === 'visible') void lookOnce()
   })
 }
-
-const CHANGED = 'blitz-changed'
 
 /** The server renders the new state; it is read out on the page that comes. */
 function showChange() {

@@ -549,7 +549,7 @@ function headingOf({ body }: LightMyRequestResponse): string | undefined {
   return /<h1[^>]*>([^<]*)<\/h1>/.exec(body)?.[1]
 }
 
-/** The words of a page, as a person reads them; phone numbers, which differ, taken out. */
+/** The words of a page, as a person reads them: fields and what is typed in them are no words. */
 function textOf({ body }: LightMyRequestResponse): string {
   return body
     .replaceAll(/<[^>]+>/g, ' ')

@@ -70,11 +70,11 @@ export const en = {
   'state.ended': 'The sale is over',
 
   'reason.not_started': 'Opens at {time}. Load this page again then, and buy.',
-  'reason.open_ready': 'It is yours to pay for when your order has been placed. Nothing is charged before.',
+  'reason.open_ready': 'You pay after your order has been placed. Nothing is charged before that.',
   'reason.login_required': 'You need an account to buy. It takes a phone number and a password.',
   'reason.queued': 'You already have an order in this sale. It is being placed.',
   'reason.won': 'Your order is waiting for payment.',
-  'reason.already_bought': "You've already bought this ({n} per customer).",
+  'reason.already_bought': "You've already bought this. It is one order per customer.",
   'reason.sold_out': 'Sold out. Units that are not paid for come back on sale.',
   'reason.paused': 'The sale is paused. Your order, if you have one, is not affected.',
   'reason.ended': 'This sale has ended.',

@@ -60,7 +60,7 @@ const salePages: FastifyPluginAsync = async (app) => {
       sale,
       state,
       canBuy: BUYABLE.includes(state),
-      reason: english.text(`reason.${state}`, { time: english.moment(sale.opensAtMs), n: sale.unitsPerUser }),
+      reason: english.text(`reason.${state}`, { time: english.moment(sale.opensAtMs) }),
       notice: noticeText(request.query, sale),
       isLoggedIn: account !== undefined,
       // An order that has ended is none that the shopper could go to from here.
