@@ -19,6 +19,7 @@ import { createReadStocks } from '@blitzbuy/core/stock/read-stock'
 import { createReserve } from '@blitzbuy/core/stock/reserve'
 import { createReturnStock } from '@blitzbuy/core/stock/return-stock'
 import { createSoldOutFlags } from '@blitzbuy/core/stock/sold-out-flags'
+import { storeChecks } from '@blitzbuy/core/store-checks'
 import { createAccounts } from '@blitzbuy/core/user/accounts'
 import { createSessions } from '@blitzbuy/core/user/sessions'
 
@@ -77,11 +78,8 @@ export function wireCore(config: ApiConfig, log: Logger) {
     payOrder: createPayOrder(mysql),
     /** The connection that @fastify/redis makes known to plugins. */
     redis,
-    checks: {
-      mysql: () => mysql.use(({ connection }) => connection.query('SELECT 1')),
-      redis: () => redis.ping(),
-      // Purchases go on through the ledger without it, so it does not make the api unready.
-    },
+    // Purchases go on through the ledger without RabbitMQ, so it does not make the api unready.
+    checks: storeChecks({ mysql, redis }),
     /** Buyers first, then what they need. */
     async close() {
       await batches.drained()

@@ -8,6 +8,7 @@ import { connectBroker } from '@blitzbuy/core/rabbitmq/connect-broker'
 import { connectRedis, redisReady } from '@blitzbuy/core/redis/connect-redis'
 import { repeat } from '@blitzbuy/core/repeat'
 import { runProcess } from '@blitzbuy/core/run-process'
+import { storeChecks } from '@blitzbuy/core/store-checks'
 import { createReturnStock } from '@blitzbuy/core/stock/return-stock'
 import { createSettle } from '@blitzbuy/core/stock/settle'
 
@@ -43,13 +44,7 @@ await runProcess('order-worker', async () => {
   const health = await startHealthServer({
     host: config.HEALTH_HOST,
     port: config.HEALTH_PORT,
-    checks: {
-      mysql: () => mysql.use(({ connection }) => connection.query('SELECT 1')),
-      redis: () => redis.ping(),
-      rabbitmq: async () => {
-        if (!broker.current()) throw new Error('not connected')
-      },
-    },
+    checks: storeChecks({ mysql, redis, broker }),
   })
   // A timer that runs before the first connection would only report an outage that is none.
   await redisReady(redis, FIRST_CONNECTION_MS).catch(() => undefined)

@@ -9,6 +9,7 @@ import { createRedisClock } from '@blitzbuy/core/redis/redis-clock'
 import { repeat } from '@blitzbuy/core/repeat'
 import { createRelayUnsettled } from '@blitzbuy/core/reservation/relay'
 import { runProcess } from '@blitzbuy/core/run-process'
+import { storeChecks } from '@blitzbuy/core/store-checks'
 import { createSales } from '@blitzbuy/core/sale/sales'
 import { createReadStocks } from '@blitzbuy/core/stock/read-stock'
 import { createWarmSale } from '@blitzbuy/core/stock/warm-sale'
@@ -34,13 +35,7 @@ await runProcess('stock-warmer', async () => {
   const health = await startHealthServer({
     host: config.HEALTH_HOST,
     port: config.HEALTH_PORT,
-    checks: {
-      mysql: () => mysql.use(({ connection }) => connection.query('SELECT 1')),
-      redis: () => redis.ping(),
-      rabbitmq: async () => {
-        if (!broker.current()) throw new Error('not connected')
-      },
-    },
+    checks: storeChecks({ mysql, redis, broker }),
   })
   // A timer that runs before the first connection would only report an outage that is none.
   await redisReady(redis, FIRST_CONNECTION_MS).catch(() => undefined)
