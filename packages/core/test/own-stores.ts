@@ -76,7 +76,7 @@ export async function addSale(stores: OwnStores, changes: Partial<NewSale> = {})
   const productId = await stores.sales.addProduct({
     title: 'Kettle',
     description: 'Boils.',
-    imagePath: '/products/pour-over-kettle.svg',
+    imagePath: '/assets/products/pour-over-kettle.svg',
   })
   return stores.sales.add({
     productId,

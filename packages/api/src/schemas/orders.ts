@@ -25,6 +25,8 @@ export const OrderAnswer = Type.Object({
   payBefore: Type.Optional(Type.String()),
   payBeforeMs: Type.Optional(Type.Integer()),
   placedAtMs: Type.Optional(Type.Integer()),
+  paidAtMs: Type.Optional(Type.Integer()),
+  endedAtMs: Type.Optional(Type.Integer()),
   reason: Type.Optional(Type.String()),
   pollAfterMs: Type.Optional(Type.Integer()),
   aheadAbout: Type.Optional(Type.Integer()),
@@ -59,11 +61,13 @@ export function toOrderAnswer(order: QueuedOrder | PlacedOrder): OrderAnswer {
       aheadAbout: Math.max(0, queuedCount - 1),
     }
   }
-  const { payBeforeMs, title, reason, ...same } = order
+  const { payBeforeMs, paidAtMs, endedAtMs, title, reason, ...same } = order
   return {
     ...same,
     ...(title !== undefined && { title }),
     ...(reason !== undefined && { reason }),
+    ...(paidAtMs !== undefined && { paidAtMs }),
+    ...(endedAtMs !== undefined && { endedAtMs }),
     ...(payBeforeMs !== undefined && { payBeforeMs, payBefore: new Date(payBeforeMs).toISOString() }),
   }
 }

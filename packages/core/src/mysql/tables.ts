@@ -49,7 +49,7 @@ export const products = mysqlTable('products', {
   id: int('id', { unsigned: true }).autoincrement().primaryKey(),
   title: varchar('title', { length: 120 }).notNull(),
   description: text('description').notNull(),
-  /** A path below the site's root, e.g. /products/kettle.svg. */
+  /** A path below the site's root, e.g. /assets/products/pour-over-kettle.svg. */
   imagePath: varchar('image_path', { length: 255 }).notNull(),
   createdAt,
 })

@@ -16,6 +16,9 @@ export interface PlacedOrder {
   currency: string
   payBeforeMs: number | undefined
   placedAtMs: number
+  paidAtMs: number | undefined
+  /** When it was cancelled, expired or rejected. */
+  endedAtMs: number | undefined
   reason: string | undefined
 }
 
@@ -43,6 +46,8 @@ const COLUMNS = {
   currency: orders.currency,
   payBefore: orders.payBefore,
   placedAt: orders.placedAt,
+  paidAt: orders.paidAt,
+  endedAt: orders.endedAt,
   reason: orders.reason,
 }
 
@@ -98,14 +103,18 @@ function toOrder(row: {
   currency: string
   payBefore: Date | null
   placedAt: Date
+  paidAt: Date | null
+  endedAt: Date | null
   reason: string | null
 }): PlacedOrder {
-  const { payBefore, placedAt, title, reason, ...same } = row
+  const { payBefore, placedAt, paidAt, endedAt, title, reason, ...same } = row
   return {
     ...same,
     title: title ?? undefined,
     payBeforeMs: payBefore?.getTime(),
     placedAtMs: placedAt.getTime(),
+    paidAtMs: paidAt?.getTime(),
+    endedAtMs: endedAt?.getTime(),
     reason: reason ?? undefined,
   }
 }

@@ -126,10 +126,10 @@ function timelineOf(order: QueuedOrder | PlacedOrder): Step[] {
     case 'awaiting_payment':
       return [sent, placed, step('order.step.pay', 'current'), step('order.step.paid', 'ahead')]
     case 'paid':
-      return [sent, placed, step('order.step.paid', 'done')]
+      return [sent, placed, step('order.step.paid', 'done', order.paidAtMs)]
     case 'cancelled':
-      return [sent, placed, step('order.step.cancelled', 'failed')]
+      return [sent, placed, step('order.step.cancelled', 'failed', order.endedAtMs)]
     case 'expired':
-      return [sent, placed, step('order.step.expired', 'failed', order.payBeforeMs)]
+      return [sent, placed, step('order.step.expired', 'failed', order.endedAtMs)]
   }
 }
