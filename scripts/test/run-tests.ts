@@ -38,16 +38,17 @@ export async function runTests({ filter, steps, signal }: RunTestsOptions): Prom
     }
   }
 
+  // First: the type-aware linter reads what the packages export from what was built.
+  await check('Build', async () => {
+    await build(steps, signal)
+    return 'passed'
+  })
   if (filter.length === 0) {
     for (const [name, ...command] of checks) {
       await check(name, () => steps.step(name, () => runTool(command, signal)))
     }
     await check('Browser', () => findOrInstallChromium(steps.say, signal))
   }
-  await check('Build', async () => {
-    await build(steps, signal)
-    return 'passed'
-  })
 
   const startedMs = performance.now()
   const counts = await runVitest(filter, signal)
