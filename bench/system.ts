@@ -1,0 +1,196 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
+import { migrateDatabase } from '@blitzbuy/core/mysql/migrate'
+import { connectRedis, redisReady } from '@blitzbuy/core/redis/connect-redis'
+import { createSales } from '@blitzbuy/core/sale/sales'
+import { createReadStocks } from '@blitzbuy/core/stock/read-stock'
+
+import type { OwnStores } from '../packages/core/test/own-stores.ts'
+import { createShopperMaker } from '../scripts/blitz/make-shoppers.ts'
+import { root } from '../scripts/prepare.mjs'
+import type { StepFailed, Steps } from '../scripts/steps.mjs'
+import { findFreePort } from '../scripts/stores/ports.ts'
+import { createProcessRecord, RECORD_ENDING } from '../scripts/stores/process-record.ts'
+import { startStores } from '../scripts/stores/start-stores.ts'
+import { startProcess, type BenchProcess } from './bench-process.ts'
+import type { Load, LoadResult } from './load.ts'
+import { until } from './until.ts'
+
+const NAMESPACE = 'bench'
+const READY_WITHIN_MS = 30_000
+const WARM_WITHIN_MS = 15_000
+const STORE_TIMEOUT_MS = 20_000
+const HOUR_MS = 3_600_000
+
+/** BlitzBuy on stores of its own, the bare route, and the generator of their load. */
+export interface BenchSystem {
+  origins: { api: string; bare: string }
+  pids: { api: number; bare: number; worker: number }
+  stores: OwnStores
+  maker: Awaited<ReturnType<typeof createShopperMaker>>
+  /** @returns the id of a sale that is open and in Redis. */
+  addOpenSale(quota: number): Promise<number>
+  generate(load: Load): Promise<LoadResult>
+  /** What the api had to warn of. */
+  apiWarnings(): string[]
+}
+
+export interface SystemOptions {
+  folder: string
+  profileFolder: string | undefined
+  steps: Steps
+  signal: AbortSignal
+  onDeath: (error: StepFailed) => void
+  /** Takes what ends something that was started; the last one given is to be called first. */
+  onStop: (stop: () => Promise<void>) => void
+}
+
+export async function startSystem(options: SystemOptions): Promise<BenchSystem> {
+  const { folder, steps, signal, onStop } = options
+  const record = createProcessRecord(join(folder, `bench${RECORD_ENDING}`))
+  const takenPorts = new Set<number>()
+  const freePort = async (): Promise<string> => {
+    const port = await findFreePort(takenPorts)
+    takenPorts.add(port)
+    return String(port)
+  }
+  const run = (name: string, args: string[], env: Record<string, string>): BenchProcess => {
+    signal.throwIfAborted()
+    const started = startProcess(name, args, env, { record, onDeath: options.onDeath })
+    onStop(() => started.stop())
+    return started
+  }
+
+  const stores = await steps.step('Stores', async (note) => {
+    const started = await startStores({ folder: join(folder, 'stores'), say: steps.say, signal })
+    onStop(() => started.stop())
+    const { mysqlUrl, redisUrl, amqpUrl } = started
+    await migrateDatabase(mysqlUrl)
+    const mysql = connectMysql(mysqlUrl)
+    onStop(() => mysql.close())
+    const redis = connectRedis({
+      url: redisUrl,
+      namespace: NAMESPACE,
+      commandTimeoutMs: STORE_TIMEOUT_MS,
+    })
+    onStop(async () => redis.disconnect())
+    await redisReady(redis, READY_WITHIN_MS)
+    note('private ones, empty')
+    return { mysqlUrl, redisUrl, amqpUrl, namespace: NAMESPACE, mysql, redis, sales: createSales(mysql) }
+  })
+
+  const apiPort = await freePort()
+  const barePort = await freePort()
+  const origins = { api: `http://127.0.0.1:${apiPort}`, bare: `http://127.0.0.1:${barePort}` }
+  const secrets = { SESSION_SECRETS: secret(), ORDER_ID_SECRETS: secret() }
+
+  const { pids, api, generator } = await steps.step('Processes', async (note) => {
+    const env = {
+      NODE_ENV: 'production',
+      LOG_LEVEL: 'warn',
+      MYSQL_URL: stores.mysqlUrl,
+      REDIS_URL: stores.redisUrl,
+      AMQP_URL: stores.amqpUrl,
+      NAMESPACE,
+      PUBLIC_ORIGIN: origins.api,
+      PORT: apiPort,
+      ...secrets,
+    }
+    const runPackage = async (name: string, flags: string[] = []) => {
+      const healthPort = await freePort()
+      const main = join(root, 'packages', name, 'dist', 'main.js')
+      const started = run(name, ['--enable-source-maps', ...flags, main], { ...env, HEALTH_PORT: healthPort })
+      const readyUrl = `http://127.0.0.1:${healthPort}/readyz`
+      return { started, ready: answers(readyUrl, (status) => status === 200, signal) }
+    }
+    const { profileFolder } = options
+    const profiling = profileFolder ? ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`] : []
+
+    const worker = await runPackage('order-worker')
+    const warmer = await runPackage('stock-warmer')
+    const api = await runPackage('api', profiling)
+    const bare = run('bare', fromSource('bare-route.ts'), { PORT: barePort })
+    const generator = run('generator', fromSource('generate-load.ts'), {})
+    await Promise.all([api.ready, worker.ready, warmer.ready, answers(origins.bare, () => true, signal)])
+    note('api, order-worker, stock-warmer, the bare route, the load generator')
+    const pids = { api: api.started.pid, bare: bare.pid, worker: worker.started.pid }
+    return { pids, api: api.started, generator }
+  })
+
+  const maker = await createShopperMaker({
+    ...stores,
+    sessionSecrets: [secrets.SESSION_SECRETS],
+    publicOrigin: origins.api,
+  })
+  const productId = await stores.sales.addProduct({
+    title: 'Bench',
+    description: 'A park bench.',
+    imagePath: '/b.svg',
+  })
+  const readStocks = createReadStocks(stores.redis)
+
+  return {
+    origins,
+    pids,
+    stores,
+    maker,
+
+    async addOpenSale(quota) {
+      const nowMs = Date.now()
+      const saleId = await stores.sales.add({
+        productId,
+        priceCents: 4_900,
+        listPriceCents: 8_900,
+        currency: 'USD',
+        quota,
+        opensAt: new Date(nowMs - HOUR_MS),
+        closesAt: new Date(nowMs + 6 * HOUR_MS),
+        // Nothing expires while it is measured and counted.
+        paymentWindowSeconds: 4 * 3600,
+      })
+      const isWarm = async () => (await readStocks([saleId]))[0]?.state === 'open'
+      await until(`sale ${saleId} is warmed`, isWarm, { withinMs: WARM_WITHIN_MS, signal })
+      return saleId
+    },
+
+    async generate(load) {
+      const answer = once(generator.child, 'message', { signal })
+      generator.child.send(load)
+      try {
+        const [result] = (await answer) as [LoadResult]
+        return result
+      } catch (error) {
+        signal.throwIfAborted()
+        throw error
+      }
+    },
+
+    apiWarnings: () =>
+      api
+        .output()
+        .split('\n')
+        .filter((line) => line.trim() !== ''),
+  }
+}
+
+function fromSource(file: string): string[] {
+  return ['--import', 'tsx', fileURLToPath(new URL(file, import.meta.url))]
+}
+
+/** Waits until a URL answers with a status that will do. */
+function answers(url: string, isGood: (status: number) => boolean, signal: AbortSignal): Promise<void> {
+  const isUp = async () => {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) })
+    await answer.arrayBuffer()
+    return isGood(answer.status)
+  }
+  return until(`${url} answers`, isUp, { withinMs: READY_WITHIN_MS, signal })
+}
+
+function secret(): string {
+  return randomBytes(32).toString('base64url')
+}
