@@ -34,7 +34,9 @@ export interface BenchSummary {
 }
 
 /** From here on the generator can hardly send more, and a faster server would not show. */
-const SATURATED = 0.95
+const SATURATED = 0.9
+/** With `bare` two processes have the machine to themselves: a thread that could run but mostly did not had company. */
+const STARVED = 0.15
 
 export function summarize({ measured, violations, apiWarnings }: BenchOutcome): BenchSummary {
   const scenario = (name: Scenario) => summarizeScenario(measured[name], measured.bare)
@@ -111,7 +113,7 @@ export function formatReport(
       latencyMs.p99.toFixed(1),
       scenario.serverCpuUsPerRequest?.toFixed(1) ?? 'not available',
       scenario.cpuRatioToBare?.toFixed(2) ?? '–',
-      `${Math.round(scenario.generatorBusy * 100)} %`,
+      percent(scenario.generatorBusy),
       answersOf(name, scenario),
     ]
   })
@@ -128,8 +130,14 @@ export function formatReport(
     '  Only the ratios may be compared with those of another run: the machine, and what else it does, are in all other figures.',
     ...(saturated.length > 0
       ? [
-          `  ! The load generator was busy all the time with ${saturated.join(', ')}: the route may be faster than shown.`,
+          `  ! The load generator was hardly ever idle with ${saturated.join(', ')}: the route may be faster than shown.`,
           '    Then the ratio of CPU µs/request is the one to trust.',
+        ]
+      : []),
+    ...(scenarios.bare.generatorBusy - scenarios.bare.generatorCpu > STARVED
+      ? [
+          `  ! Something else used this machine: with bare the generator wanted ${percent(scenarios.bare.generatorBusy)} of a core and got ${percent(scenarios.bare.generatorCpu)}.`,
+          '    Expect other figures, and somewhat other ratios, when it is quiet.',
         ]
       : []),
     ...unexpectedOf(scenarios),
@@ -177,6 +185,10 @@ function table(rows: string[][]): string[] {
     })
     return `  ${cells.join('  ')}`.trimEnd()
   })
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`
 }
 
 function quotient(a: number | undefined, b: number | undefined): number | undefined {
