@@ -109,7 +109,7 @@ export async function answers(url: string): Promise<void> {
       const { status } = await fetch(url)
       if (status !== 200) throw new Error(`${url} answers ${status}`)
     },
-    { timeout: 20_000, interval: 50 },
+    { timeout: 60_000, interval: 50 },
   )
 }
 

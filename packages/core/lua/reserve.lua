@@ -73,11 +73,16 @@ local function reserve(orderId, userId, quantity, requestId)
   end
   local entry = redis.call('HGET', unsettledKey, orderId)
   if entry then
-    return { 'reserved', tonumber(entry:match('^%d+:%d+:(%d+):')) }
+    local heldQuantity, reservedAtMs = entry:match('^%d+:(%d+):(%d+):')
+    -- Another request of this buyer in the same millisecond: its quantity is not what is held.
+    if tonumber(heldQuantity) ~= quantity then
+      return { 'already_reserved', orderId }
+    end
+    return { 'reserved', tonumber(reservedAtMs) }
   end
   -- Holder before everything else: whose answer was lost may hold the last unit of a sale that has closed since.
   local held = redis.call('HGET', holdersKey, userId)
-  if held == orderId then
+  if held == orderId and redis.call('HGET', holdsKey, orderId) == userId .. ':' .. quantity then
     return { 'reserved', now }
   end
   if held then

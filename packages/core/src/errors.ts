@@ -28,6 +28,15 @@ export class UnexpectedReply extends Error {
   }
 }
 
+/** What MySQL said a moment ago is a minute old to Redis: nothing can be settled until the hosts' clocks agree. */
+export class ClocksDiffer extends Error {
+  override readonly name = 'ClocksDiffer'
+
+  constructor() {
+    super('the clocks of MySQL and Redis differ by more than a minute; synchronise them')
+  }
+}
+
 /** The settings in the environment are not usable; `problems` lists all of them, each naming its variable. */
 export class ConfigInvalid extends Error {
   override readonly name = 'ConfigInvalid'

@@ -63,15 +63,34 @@ describe('the Redis copy of a sale', () => {
   })
 
   it('is right when many warmers build it at once while buyers buy', async () => {
-    const saleId = await addSale(stores, { quota: 100 })
-    const builds = Array.from({ length: 5 }, () => createWarmSale(stores).build(saleId))
-    const purchases = Array.from({ length: 40 }, () => reserveAll(saleId, reservations(5)))
-    await Promise.all([...builds, ...purchases])
+    const saleId = await addWarmSale(stores, { quota: 5_000 })
+    const placed = reservations(600)
+    for (let from = 0; from < placed.length; from += 200)
+      await reserveAll(saleId, placed.slice(from, from + 200))
+    await createPlaceReservations(stores.mysql)(saleId, placed.slice(0, 400))
 
-    const holds = await stores.redis.hlen(stockKeys(saleId).holds)
+    let isBuilding = true
+    const kinds: string[] = []
+    const buying = (async () => {
+      while (isBuilding) {
+        const { outcomes } = await reserveAll(saleId, reservations(3))
+        kinds.push(...outcomes.map((outcome) => outcome.kind))
+      }
+    })()
+    const builds = await Promise.all(Array.from({ length: 5 }, () => createWarmSale(stores).build(saleId)))
+    isBuilding = false
+    await buying
+
+    expect(builds).toContain('opened')
     const { copy, sale } = await copyOf(saleId)
     expect(copy).toMatchObject({ state: 'open', epoch: sale.stockEpoch })
-    expect(copy?.unitsLeft).toBe(100 - holds)
+    const holds = await stores.redis.hlen(stockKeys(saleId).holds)
+    expect(copy?.unitsLeft).toBe(5_000 - holds)
+    const reserved = kinds.filter((kind) => kind === 'reserved').length
+    // Nobody's units were forgotten: what MySQL had placed, what waited in the ledger, what was bought meanwhile.
+    expect(holds).toBe(placed.length + reserved)
+    expect(kinds).toContain('reserved')
+    expect(kinds).toContain('not_warmed')
   })
 
   it('is not built by a warmer that another one has overtaken', async () => {

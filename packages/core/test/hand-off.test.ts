@@ -144,6 +144,52 @@ describe('a hand-off without a confirm', () => {
     await handOff.close()
   })
 
+  it('holds up nobody: buyers who come meanwhile are told of the ledger, and none that a store is away', async () => {
+    const saleId = await addWarmSale(stores, { quota: 2_000 })
+    const stalled = createHandOff({
+      log,
+      publish: (_body, deadlineMs) =>
+        pause(deadlineMs).then(() => Promise.reject(new StoreAway('rabbitmq', 'unknown', 'stalled'))),
+    })
+    const { batches } = await batchesWith(stalled)
+    const told: Promise<{ kind: string }>[] = []
+    for (let wave = 0; wave < 15; wave += 1) {
+      for (let i = 0; i < 100; i += 1) told.push(batches.purchase(purchaseOf(saleId)))
+      await pause(100)
+    }
+    const outcomes = await Promise.all(told)
+    expect(outcomes.filter((outcome) => outcome.kind !== 'reserved')).toEqual([])
+    await stalled.close()
+  }, 20_000)
+
+  it('comes to an end once the broker answers again, also while buyers go on buying', async () => {
+    const saleId = await addWarmSale(stores, { quota: 60_000 })
+    const publish = createPublishReservations(publisher)
+    let isAway = true
+    const handOff = createHandOff({
+      log,
+      publish: (body, deadlineMs) =>
+        isAway ? Promise.reject(new StoreAway('rabbitmq', 'not-sent', 'away')) : publish(body, deadlineMs),
+    })
+    const { batches } = await batchesWith(handOff)
+    const buySome = () => Promise.all(Array.from({ length: 20 }, () => batches.purchase(purchaseOf(saleId))))
+    for (let batch = 0; batch < 200; batch += 1) await buySome()
+    expect(handOff.keptCount()).toBe(200)
+
+    isAway = false
+    await expect
+      .poll(
+        async () => (await buySome()).every((one) => one.kind === 'reserved' && one.handoff === 'confirmed'),
+        {
+          timeout: 5_000,
+          interval: 1,
+        },
+      )
+      .toBe(true)
+    await vi.waitFor(() => expect(handOff.keptCount()).toBe(0), { timeout: 10_000 })
+    await handOff.close()
+  }, 30_000)
+
   it('of a message that no queue takes is not called confirmed', async () => {
     const namespace = `${stores.namespace}x`
     const nowhere = connectBroker({ url: stores.amqpUrl, namespace, role: 'publisher', log })

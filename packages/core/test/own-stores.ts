@@ -22,14 +22,18 @@ export interface OwnStores {
 
 const SETUP_MS = 60_000
 
-/** Call it at the top of a test file; the fields are there from `beforeAll` on. */
-export function useOwnStores(): OwnStores {
+/**
+ * Call it at the top of a test file; the fields are there from `beforeAll` on.
+ *
+ * @param others stores that the test file started for itself in an earlier `beforeAll`, to break them
+ */
+export function useOwnStores(others: () => { redisUrl?: string; amqpUrl?: string } = () => ({})): OwnStores {
   const name = randomBytes(6).toString('hex')
   const stores = { namespace: `t-${name}`, redisUrl: '', amqpUrl: '' } as OwnStores
 
   beforeAll(async () => {
-    stores.redisUrl = inject('redisUrl')
-    stores.amqpUrl = inject('amqpUrl')
+    stores.redisUrl = others().redisUrl ?? inject('redisUrl')
+    stores.amqpUrl = others().amqpUrl ?? inject('amqpUrl')
     stores.mysqlUrl = await createDatabase(inject('mysqlUrl'), `blitzbuy_${name}`)
     stores.mysql = connectMysql(stores.mysqlUrl)
     stores.redis = connectRedis({

@@ -85,6 +85,17 @@ describe('reserve', () => {
     expect(await unitsLeft(stores, saleId)).toBe(9)
   })
 
+  it('does not take the same id with another quantity for the same call', async () => {
+    const saleId = await addWarmSale(stores, { unitsPerUser: 2 })
+    const asked = request()
+    await one(saleId, asked)
+    expect(await one(saleId, { ...asked, quantity: 2 })).toEqual({
+      kind: 'already_reserved',
+      orderId: asked.orderId,
+    })
+    expect(await unitsLeft(stores, saleId)).toBe(9)
+  })
+
   it('tells the holder of the last unit about their order, not that it is sold out or closed', async () => {
     const saleId = await addWarmSale(stores, { quota: 1 })
     const first = request()

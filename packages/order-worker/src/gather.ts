@@ -56,7 +56,16 @@ export function createGatherer<Message>(options: {
         if (ending.signal.aborted) return
         throw error
       }
-      for (const delivery of batch) delivery.ack()
+      for (const delivery of batch) acknowledge(delivery)
+    }
+  }
+
+  /** On a channel that is gone it throws: the broker delivers again, and what is settled stays so. */
+  function acknowledge(delivery: Delivery<Message>): void {
+    try {
+      delivery.ack()
+    } catch {
+      // Redelivered; repeating it changes nothing.
     }
   }
 

@@ -13,7 +13,7 @@ import { createReturnStock } from '@blitzbuy/core/stock/return-stock'
 import { createSettle } from '@blitzbuy/core/stock/settle'
 
 import { WorkerConfig } from './config.ts'
-import { subscribeToReservations } from './subscriptions/place-reservations.ts'
+import { subscribeToReservations, type Subscription } from './subscriptions/place-reservations.ts'
 import { createWorkOffReservations } from './work-off-reservations.ts'
 
 const EXPIRE_EVERY_MS = 1_000
@@ -40,11 +40,17 @@ await runProcess('order-worker', async () => {
     log,
   })
   // The health server answers while the broker is awaited.
-  const subscribing = subscribeToReservations({ broker, workOff, log })
+  let subscription: Subscription | undefined
+  void subscribeToReservations({ broker, workOff, log }).then((begun) => (subscription = begun))
   const health = await startHealthServer({
     host: config.HEALTH_HOST,
     port: config.HEALTH_PORT,
-    checks: storeChecks({ mysql, redis, broker }),
+    checks: {
+      ...storeChecks({ mysql, redis, broker }),
+      consumer: async () => {
+        if (!subscription) throw new Error('not subscribed yet')
+      },
+    },
   })
   // A timer that runs before the first connection would only report an outage that is none.
   await redisReady(redis, FIRST_CONNECTION_MS).catch(() => undefined)
@@ -57,7 +63,7 @@ await runProcess('order-worker', async () => {
     log,
     async close() {
       health.drain()
-      if (broker.current()) await (await subscribing).close()
+      await subscription?.close()
       await Promise.all(timers.map((timer) => timer.close()))
       await broker.close()
       redis.disconnect()

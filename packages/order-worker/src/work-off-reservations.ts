@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 
-import { StoreAway } from '@blitzbuy/core/errors'
+import { ClocksDiffer, StoreAway } from '@blitzbuy/core/errors'
 import type { Logger } from '@blitzbuy/core/log'
 import type { Mysql } from '@blitzbuy/core/mysql/connect-mysql'
 import { readDecisions, type PlaceReservations, type Placing } from '@blitzbuy/core/order/place-reservations'
@@ -41,12 +41,14 @@ export function createWorkOffReservations(deps: {
   }
 
   async function settleAll(saleId: number, placing: Placing, signal: AbortSignal): Promise<void> {
-    let { decidedAtMs, decisions } = placing
-    while ((await persist(() => settle(saleId, decidedAtMs, decisions), signal)) === 'stale') {
-      // This worker was stopped, or Redis away, for so long that an order may have ended since.
-      log.warn({ saleId, decidedAtMs }, 'decisions too old to be told; reading them again')
-      ;({ decidedAtMs, decisions } = await persist(() => readDecisions(mysql, decisions), signal))
-    }
+    const { decidedAtMs, decisions } = placing
+    if ((await persist(() => settle(saleId, decidedAtMs, decisions), signal)) === 'settled') return
+    // This worker was stopped, or Redis away, for so long that an order may have ended since.
+    log.warn({ saleId, decidedAtMs }, 'decisions too old to be told; reading them again')
+    await persist(async () => {
+      const fresh = await readDecisions(mysql, decisions)
+      if ((await settle(saleId, fresh.decidedAtMs, fresh.decisions)) === 'stale') throw new ClocksDiffer()
+    }, signal)
   }
 
   /** Repeats a step that may be repeated until its store is back. */

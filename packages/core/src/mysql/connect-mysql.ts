@@ -122,7 +122,8 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
               await session.connection.query('COMMIT')
               return result
             } catch (error) {
-              await session.connection.query('ROLLBACK')
+              // On a connection that is gone this fails too, and must not hide why.
+              await session.connection.query('ROLLBACK').catch(() => session.connection.destroy())
               throw error
             }
           },
@@ -149,6 +150,8 @@ export function mysqlCode(error: unknown): string | undefined {
 function toStoreFault(error: unknown): unknown {
   if (error instanceof StoreAway) return error
   const code = mysqlCode(error)
-  const isConnectionFault = code !== undefined && !code.startsWith('ER_')
+  // mysql2 gives no code to what it says about a connection that was closed before.
+  const isClosed = error instanceof Error && error.message.includes('closed state')
+  const isConnectionFault = isClosed || (code !== undefined && !code.startsWith('ER_'))
   return isConnectionFault || SERVER_AWAY.has(code ?? '') ? new StoreAway('mysql', 'unknown', error) : error
 }

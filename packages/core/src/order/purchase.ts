@@ -1,3 +1,4 @@
+import { StoreAway } from '../errors.ts'
 import type { BatchOutcome, PurchaseBatches, PurchaseRequest } from '../reservation/purchase-batches.ts'
 import type { ReturnStock } from '../stock/return-stock.ts'
 import type { PlacedOrder } from './orders.ts'
@@ -13,8 +14,6 @@ export type PurchaseOutcome =
  *
  * (user, sale) is the idempotency key: whoever has an order in this sale gets that order. If it has ended, its
  * units go back and the buyer tries anew.
- *
- * @throws StoreAway when the order that stands cannot be read.
  */
 export type Purchase = (request: PurchaseRequest) => Promise<PurchaseOutcome>
 
@@ -29,7 +28,7 @@ export function createPurchase(deps: {
     const outcome = await batches.purchase(request)
     if (outcome.kind !== 'already_reserved') return outcome
 
-    const order = await readOrder.held(outcome.orderId, request.userId)
+    const order = await readOrder.held(outcome.orderId, request.userId).catch(toUnknown)
     if (!order) return { kind: 'outcome_unknown' }
     if (!hasEnded(order)) return { kind: 'already_ordered', order }
     // Its hold is left over: MySQL says that it has ended.
@@ -37,6 +36,11 @@ export function createPurchase(deps: {
     const again = await batches.purchase(request)
     return again.kind === 'already_reserved' ? { kind: 'outcome_unknown' } : again
   }
+}
+
+/** The buyer has an order, and the store that knows how it stands is away: asking again will tell. */
+function toUnknown(error: unknown): undefined {
+  if (!(error instanceof StoreAway)) throw error
 }
 
 /** Cancelled, expired or rejected: it holds no units and never will again. */

@@ -1,5 +1,12 @@
 import type { BrokerConfig } from 'rascal'
 
+declare module 'rascal' {
+  interface SubscriptionConfig {
+    /** How long `cancel()` waits for messages in hand, ms; missing from the types. */
+    closeTimeout?: number
+  }
+}
+
 /** Reservations of one batch, from an api or a relay to the order workers. */
 export const RESERVATIONS_MADE = 'reservations.made'
 /** The subscription of the order workers. */
@@ -23,6 +30,9 @@ export interface TopologyOptions {
   prefetch?: number
 }
 
+const RECONNECT = { min: 250, max: 2_000, factor: 2, strategy: 'exponential' } as const
+const CLOSE_TIMEOUT_MS = 2_000
+
 /**
  * The whole topology as one value, loaded by every publisher and consumer: whoever comes first declares it.
  */
@@ -36,13 +46,16 @@ export function topology({ url, namespace, role, prefetch }: TopologyOptions): B
   }
 
   return {
+    // rascal takes a connection's `retry` from here alone; beside the URL it is dropped, and a worker would come
+    // back up to a minute after its broker.
+    defaults: { vhosts: { connection: { retry: RECONNECT } } } as BrokerConfig['defaults'] & object,
     vhosts: {
       [vhost]: {
         connection: {
           url,
           options: { heartbeat: 5, connection_timeout: 5_000 },
-          socketOptions: { timeout: 5_000 },
-          retry: { min: 250, max: 2_000, factor: 2, strategy: 'exponential' },
+          // Without noDelay every message waits some 40 ms for the other side's delayed acknowledgement.
+          socketOptions: { timeout: 5_000, noDelay: true },
         },
         // One confirm is outstanding per channel: this many batches can be on their way at once.
         publicationChannelPools: { confirmPool: { min: 1, max: 32, autostart: role === 'publisher' } },
@@ -82,7 +95,9 @@ export function topology({ url, namespace, role, prefetch }: TopologyOptions): B
               // The body is parsed and judged by our own schema; rascal would reject it in its own way.
               contentType: 'application/octet-stream',
               prefetch: prefetch ?? 64,
-              retry: { min: 250, max: 2_000, factor: 2, strategy: 'exponential' },
+              retry: RECONNECT,
+              // A handler that waits for MySQL must not hold up the end of the process.
+              closeTimeout: CLOSE_TIMEOUT_MS,
               // The default counter is a stub; redeliveries are no reason to give up here, see x-delivery-limit.
               redeliveries: { counter: 'none', limit: Number.MAX_SAFE_INTEGER },
             },

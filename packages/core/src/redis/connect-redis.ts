@@ -25,6 +25,8 @@ export function connectRedis({ url, namespace, commandTimeoutMs }: RedisOptions)
   const redis = new Redis(url, {
     keyPrefix: `${namespace}:`,
     commandTimeout: commandTimeoutMs ?? REDIS_COMMAND_TIMEOUT_MS,
+    // A host that vanished without a word leaves an open socket: without this it is believed in for minutes.
+    socketTimeout: 3_000,
     connectTimeout: 2_000,
     maxRetriesPerRequest: 1,
     enableOfflineQueue: false,

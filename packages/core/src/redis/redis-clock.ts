@@ -15,13 +15,27 @@ export interface RedisClock {
   refresh(): Promise<void>
 }
 
-export function createRedisClock(redis: Redis): RedisClock {
+/** Longer than any stall of a process that still works; a clock that was set back is followed after this. */
+const BEST_ANSWER_MS = 30_000
+
+export function createRedisClock(
+  redis: Redis,
+  monotonicMs: () => number = () => performance.now(),
+): RedisClock {
   let offsetMs = performance.timeOrigin
+  // The host's clock is only a stopgap: the first answer replaces it, whichever is ahead.
+  let observedAtMs = Number.NEGATIVE_INFINITY
+
+  // An answer that lay here unread tells a time that is past: the highest offset is the truest.
   const observe = (redisNowMs: number): void => {
-    offsetMs = redisNowMs - performance.now()
+    const nowMs = monotonicMs()
+    const isTruer = redisNowMs - nowMs >= offsetMs
+    if (!isTruer && nowMs - observedAtMs < BEST_ANSWER_MS) return
+    offsetMs = redisNowMs - nowMs
+    observedAtMs = nowMs
   }
   return {
-    nowMs: () => Math.round(performance.now() + offsetMs),
+    nowMs: () => Math.round(monotonicMs() + offsetMs),
     observe,
     async refresh() {
       const [seconds, microseconds] = await redisAnswer(redis.time())

@@ -20,55 +20,72 @@ export interface HandOff {
 const CONFIRM_DEADLINE_MS = 1_000
 const REPUBLISH_DEADLINE_MS = 5_000
 const REPUBLISH_PAUSE_MS = 250
-/** Beyond this the relay alone publishes again, from the ledger. */
-const KEPT_MAX = 1_000
+/** As many as are published again at once; fewer than the broker's channels, so that new batches find one. */
+const REPUBLISH_AT_ONCE = 16
+/** About 400,000 reservations. Beyond this the relay alone publishes again, from the ledger. */
+const KEPT_BYTES_MAX = 64 * 1024 * 1024
 
 /**
  * Publishes each batch of reservations; a batch whose confirm is not in hand in time is kept and published until
- * it is. Meanwhile later batches do not wait for a broker that is known to be slow or away.
+ * it is.
+ *
+ * From the first missing confirm to the next one that comes, new batches do not wait for the broker at all: they
+ * are kept, and their buyers are told `ledger` at once.
  */
 export function createHandOff(deps: { publish: PublishReservations; log: Logger }): HandOff {
   const { publish, log } = deps
-  const kept: Buffer[] = []
+  const kept = new Set<Buffer>()
+  let keptBytes = 0
+  let isBrokerSilent = false
   let republishing: Promise<void> | undefined
   let closing = false
   let wake: () => void = () => undefined
 
   const keep = (body: Buffer): 'ledger' => {
-    if (kept.length < KEPT_MAX) kept.push(body)
+    if (keptBytes + body.length <= KEPT_BYTES_MAX) {
+      kept.add(body)
+      keptBytes += body.length
+    }
     if (!closing) republishing ??= republish().finally(() => (republishing = undefined))
     return 'ledger'
   }
 
+  const publishAgain = async (body: Buffer): Promise<void> => {
+    await publish(body, REPUBLISH_DEADLINE_MS)
+    kept.delete(body)
+    keptBytes -= body.length
+    isBrokerSilent = false
+  }
+
   async function republish(): Promise<void> {
-    while (kept.length > 0 && !closing) {
-      try {
-        await publish(kept[0] as Buffer, REPUBLISH_DEADLINE_MS)
-        kept.shift()
-      } catch (error) {
-        log.debug({ err: error, kept: kept.length }, 'publishing again failed')
-        await new Promise<void>((resolve) => {
-          wake = resolve
-          setTimeout(resolve, REPUBLISH_PAUSE_MS)
-        })
-      }
+    while (kept.size > 0 && !closing) {
+      const some = [...kept].slice(0, REPUBLISH_AT_ONCE)
+      const results = await Promise.allSettled(some.map(publishAgain))
+      const failed = results.find((result) => result.status === 'rejected')
+      if (!failed) continue
+      log.debug({ err: failed.reason as unknown, kept: kept.size }, 'publishing again failed')
+      await new Promise<void>((resolve) => {
+        wake = resolve
+        setTimeout(resolve, REPUBLISH_PAUSE_MS)
+      })
     }
   }
 
   const handOff = async (message: ReservationsMade): Promise<Handoff> => {
     const body = Buffer.from(JSON.stringify(message))
-    if (kept.length > 0) return keep(body)
+    if (isBrokerSilent) return keep(body)
     try {
       await publish(body, CONFIRM_DEADLINE_MS)
       return 'confirmed'
     } catch (error) {
       log.warn({ err: error, saleId: message.saleId }, 'no confirm; the ledger has the reservations')
+      isBrokerSilent = true
       return keep(body)
     }
   }
 
   return Object.assign(handOff, {
-    keptCount: () => kept.length,
+    keptCount: () => kept.size,
     async close() {
       closing = true
       wake()

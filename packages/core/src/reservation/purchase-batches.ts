@@ -1,6 +1,8 @@
+import { setTimeout as pause } from 'node:timers/promises'
+
 import type { Logger } from 'pino'
 
-import { StoreAway } from '../errors.ts'
+import { StoreAway, UnexpectedReply } from '../errors.ts'
 import { REDIS_COMMAND_TIMEOUT_MS } from '../redis/connect-redis.ts'
 import { LIST_MAX } from '../redis/lua-script.ts'
 import type { RedisClock } from '../redis/redis-clock.ts'
@@ -8,6 +10,7 @@ import type { Reserve, ReserveOutcome, ReserveRequest } from '../stock/reserve.t
 import type { SoldOutFlags } from '../stock/sold-out-flags.ts'
 import type { HandOff, Handoff } from './hand-off.ts'
 import type { OrderIds } from './order-id.ts'
+import type { Reservation } from './reservations-made.ts'
 
 export interface PurchaseRequest {
   saleId: number
@@ -35,6 +38,8 @@ export interface PurchaseBatches {
 /** A few, not many: whoever comes meanwhile gathers, and the size of a batch tunes itself to the load. */
 const IN_FLIGHT_MAX = 2
 const WAITING_MAX = 20_000
+/** A slow confirm holds up the batch behind it for this long at most; its own buyers wait on. */
+const CONFIRM_HOLDS_NEXT_MS = 200
 
 interface Waiting {
   request: PurchaseRequest
@@ -106,26 +111,52 @@ export function createPurchaseBatches(deps: {
       void flush(saleId, queue, batch).finally(() => {
         queue.inFlight -= 1
         schedule(saleId, queue)
-        if (queue.inFlight === 0 && queue.waiting.length === 0) queues.delete(saleId)
-        if (waitingCount === 0) for (const done of drainers.splice(0)) done()
       })
       schedule(saleId, queue)
     })
   }
 
+  function answer(queue: SaleQueue, waiting: Waiting, outcome: BatchOutcome): void {
+    const { saleId, userId } = waiting.request
+    if (queue.byUser.get(userId) !== waiting) return
+    queue.byUser.delete(userId)
+    if (queue.byUser.size === 0) queues.delete(saleId)
+    waitingCount -= 1
+    waiting.resolve(outcome)
+    if (waitingCount === 0) for (const done of drainers.splice(0)) done()
+  }
+
+  /** Resolves when the next batch may fly, and never rejects; each buyer of the batch is answered, now or later. */
   async function flush(saleId: number, queue: SaleQueue, batch: Waiting[]): Promise<void> {
-    const answer = (waiting: Waiting, outcome: BatchOutcome): void => {
-      queue.byUser.delete(waiting.request.userId)
-      waitingCount -= 1
-      waiting.resolve(outcome)
-    }
     // Whoever has waited too long behind a slow Redis is told so while it is true that nothing was tried.
     const oldestMs = performance.now() - REDIS_COMMAND_TIMEOUT_MS
-    const late = batch.filter((waiting) => waiting.sinceMs < oldestMs)
-    for (const waiting of late) answer(waiting, { kind: 'redis_away' })
     const timely = batch.filter((waiting) => waiting.sinceMs >= oldestMs)
+    for (const waiting of batch)
+      if (waiting.sinceMs < oldestMs) answer(queue, waiting, { kind: 'redis_away' })
     if (timely.length === 0) return
 
+    try {
+      const reserved = await reserveAndRefuse(saleId, queue, timely)
+      if (reserved.reservations.length === 0) return
+      const { winners, epoch, reservations } = reserved
+      // Whatever becomes of the message, the ledger has the reservations.
+      const handedOff = handOff({ v: 1, saleId, epoch, reservations })
+        .catch((): Handoff => 'ledger')
+        .then((handoff) => {
+          for (const { waiting, orderId } of winners)
+            answer(queue, waiting, { kind: 'reserved', orderId, handoff })
+        })
+      await Promise.race([handedOff, pause(CONFIRM_HOLDS_NEXT_MS, undefined, { ref: false })])
+    } catch (error) {
+      log.warn({ err: error, saleId, buyers: timely.length }, 'reserve failed')
+      const notSent = error instanceof StoreAway && error.outcome === 'not-sent'
+      for (const waiting of timely)
+        answer(queue, waiting, { kind: notSent ? 'redis_away' : 'outcome_unknown' })
+    }
+  }
+
+  /** Who is refused is told at once; who is not waits for the hand-off. */
+  async function reserveAndRefuse(saleId: number, queue: SaleQueue, timely: readonly Waiting[]) {
     const nowMs = clock.nowMs()
     const requests: ReserveRequest[] = timely.map(({ request: { userId, quantity, requestId } }) => ({
       orderId: orderIds.mint(saleId, userId, nowMs),
@@ -133,36 +164,24 @@ export function createPurchaseBatches(deps: {
       quantity,
       requestId,
     }))
-    try {
-      const { outcomes, ...stock } = await reserve(saleId, nowMs + REDIS_COMMAND_TIMEOUT_MS, requests)
-      clock.observe(stock.nowMs)
-      const reservations = outcomes.flatMap((outcome, at) =>
-        outcome.kind === 'reserved'
-          ? [{ ...(requests[at] as ReserveRequest), reservedAtMs: outcome.reservedAtMs }]
-          : [],
-      )
-      // Who was refused is told at once; who was not waits for the broker's confirm.
-      outcomes.forEach((outcome, at) => {
+    const { outcomes, ...stock } = await reserve(saleId, nowMs + REDIS_COMMAND_TIMEOUT_MS, requests)
+    clock.observe(stock.nowMs)
+    if (outcomes.length !== requests.length) throw new UnexpectedReply('reserve', outcomes.length)
+
+    const winners: { waiting: Waiting; orderId: string }[] = []
+    const reservations: Reservation[] = []
+    for (const [at, outcome] of outcomes.entries()) {
+      const waiting = timely[at] as Waiting
+      const request = requests[at] as ReserveRequest
+      if (outcome.kind === 'reserved') {
+        winners.push({ waiting, orderId: request.orderId })
+        reservations.push({ ...request, reservedAtMs: outcome.reservedAtMs })
+      } else {
         if (outcome.kind === 'sold_out') flags.raise(saleId, stock.epoch, stock.seq)
-        if (outcome.kind !== 'reserved') answer(timely[at] as Waiting, told(outcome))
-      })
-      if (reservations.length === 0) return
-      const handoff = await handOff({ v: 1, saleId, epoch: stock.epoch, reservations })
-      outcomes.forEach((outcome, at) => {
-        if (outcome.kind !== 'reserved') return
-        answer(timely[at] as Waiting, {
-          kind: 'reserved',
-          orderId: (requests[at] as ReserveRequest).orderId,
-          handoff,
-        })
-      })
-    } catch (error) {
-      log.warn({ err: error, saleId, buyers: timely.length }, 'reserve failed')
-      const notSent = error instanceof StoreAway && error.outcome === 'not-sent'
-      const outcome: BatchOutcome = { kind: notSent ? 'redis_away' : 'outcome_unknown' }
-      for (const waiting of timely)
-        if (queue.byUser.get(waiting.request.userId) === waiting) answer(waiting, outcome)
+        answer(queue, waiting, told(outcome))
+      }
     }
+    return { winners, reservations, epoch: stock.epoch }
   }
 
   return {

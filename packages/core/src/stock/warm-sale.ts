@@ -1,8 +1,10 @@
 import type { Redis } from 'ioredis'
 import type { RowDataPacket } from 'mysql2/promise'
 
+import { ClocksDiffer, StoreAway } from '../errors.ts'
 import type { Mysql } from '../mysql/connect-mysql.ts'
 import { UNITS_ROSE, channelOf } from '../redis/channels.ts'
+import { redisAnswer } from '../redis/connect-redis.ts'
 import { LIST_MAX, bindScript } from '../redis/lua-script.ts'
 import type { Sale, Sales } from '../sale/sales.ts'
 import {
@@ -67,9 +69,9 @@ export function createWarmSale(deps: { mysql: Mysql; redis: Redis; sales: Sales 
       const page = await readLiveOrders(mysql, saleId, afterUserId)
       if (page.orders.length === 0) return 'adopted'
       const answer = await adoptOrders(stockKeys(saleId), { epoch, decidedAtMs: page.readAtMs }, page.orders)
+      if (answer === 'stale') throw new ClocksDiffer()
       if (answer === 'fenced') return 'fenced'
-      // A stale page is read again from the same place.
-      if (answer === 'adopted') afterUserId = page.orders.at(-1)?.userId ?? afterUserId
+      afterUserId = page.orders.at(-1)?.userId ?? afterUserId
     }
   }
 
@@ -92,9 +94,13 @@ export function createWarmSale(deps: { mysql: Mysql; redis: Redis; sales: Sales 
       if (!sale) return 'fenced'
       const { stockEpoch: epoch, revision, quota, opensAtMs, closesAtMs, unitsPerUser } = sale
       const settings = { epoch, revision, quota, opensAtMs, closesAtMs, unitsPerUser, openAs: openAs(sale) }
+      const runId = await readRunId(redis)
       if ((await create(stockKeys(saleId), settings)) === 'fenced') return 'fenced'
       if ((await adoptTheLedger(saleId, epoch)) === 'fenced') return 'fenced'
       if ((await adoptTheOrders(saleId, epoch)) === 'fenced') return 'fenced'
+      // A Redis that restarted meanwhile may have lost a page that was adopted.
+      if ((await readRunId(redis)) !== runId)
+        throw new StoreAway('redis', 'unknown', new Error('it was restarted'))
       return open(stockKeys(saleId), { epoch, saleId, channel })
     },
   }
@@ -102,6 +108,11 @@ export function createWarmSale(deps: { mysql: Mysql; redis: Redis; sales: Sales 
 
 function openAs(sale: Sale): 'open' | 'paused' | 'closed' {
   return sale.state === 'scheduled' ? 'open' : sale.state
+}
+
+/** Redis makes up a new one at every start. */
+async function readRunId(redis: Redis): Promise<string | undefined> {
+  return /^run_id:(\w+)/m.exec(await redisAnswer(redis.info('server')))?.[1]
 }
 
 type LiveOrder = { orderId: string; userId: number; quantity: number }

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { setTimeout as pause } from 'node:timers/promises'
+
 import type { Logger } from '@blitzbuy/core/log'
 import type { Broker } from '@blitzbuy/core/rabbitmq/connect-broker'
 import { PLACE_RESERVATIONS } from '@blitzbuy/core/rabbitmq/topology'
@@ -13,6 +16,7 @@ export interface Subscription {
 
 const RESERVATIONS_PER_BATCH = 1_000
 const LINGER_MS = 3
+const SUBSCRIBE_AGAIN_MS = 500
 
 /** Consumes `reservations.made`; a message is acknowledged when all its reservations are settled. */
 export async function subscribeToReservations(deps: {
@@ -29,28 +33,44 @@ export async function subscribeToReservations(deps: {
   })
 
   const connected = await broker.connected
-  const session = await connected.subscribe(PLACE_RESERVATIONS)
-  session.on('message', (message, content: Buffer | string, ackOrNack) => {
-    const body = Buffer.isBuffer(content) ? content : Buffer.from(content)
-    const read = readReservationsMade(body)
-    if (read.kind === 'unreadable') {
-      // It goes to the dead-letter queue whole; the ledger still has its buyers.
-      log.error(
-        { problem: read.problem, messageId: message.properties.messageId as unknown },
-        'unreadable message',
-      )
-      return ackOrNack(new Error(read.problem))
-    }
-    gatherer.add({ message: read.message, ack: () => ackOrNack() })
-  })
-  session.on('error', (error: Error) =>
-    log.warn({ err: error }, 'subscription lost; rascal subscribes again'),
-  )
+  const session = await consume()
 
   return {
     async close() {
       await session.cancel().catch(() => undefined)
       await gatherer.close()
     },
+  }
+
+  /** Once it consumes, rascal subscribes again by itself after an outage; before that it would give up silently. */
+  async function consume() {
+    for (;;) {
+      const attempt = await connected.subscribe(PLACE_RESERVATIONS)
+      attempt.on('error', (error: Error) => log.warn({ err: error }, 'subscription lost'))
+      const subscribed = once(attempt, 'subscribed')
+      attempt.on('message', take)
+      try {
+        await subscribed
+        return attempt
+      } catch {
+        await attempt.cancel().catch(() => undefined)
+        await pause(SUBSCRIBE_AGAIN_MS)
+      }
+    }
+  }
+
+  function take(
+    message: { properties: { messageId?: unknown } },
+    content: Buffer | string,
+    ackOrNack: (error?: Error) => void,
+  ): void {
+    const read = readReservationsMade(Buffer.isBuffer(content) ? content : Buffer.from(content))
+    if (read.kind === 'message') {
+      gatherer.add({ message: read.message, ack: () => ackOrNack() })
+      return
+    }
+    // It goes to the dead-letter queue whole; the ledger still has its buyers.
+    log.error({ problem: read.problem, messageId: message.properties.messageId }, 'unreadable message')
+    ackOrNack(new Error(read.problem))
   }
 }
