@@ -100,10 +100,12 @@ async function withServicesHeldBack(work: () => Promise<void>): Promise<void> {
   }
 }
 
-/** Both ways a package enables itself: for systemd (also where it does not run now) and for /etc/rc*.d. */
+/** Every way in which a package enables itself: systemd's units (also where it does not run now) and /etc/rc*.d. */
 async function disable(service: string): Promise<void> {
-  const now = existsSync('/run/systemd/system') ? ['--now'] : []
-  if (findProgram('systemctl')) await run('systemctl', ['disable', ...now, `${service}.service`])
+  const units = [`${service}.socket`, `${service}.service`]
+  if (existsSync('/run/systemd/system')) await run('systemctl', ['disable', '--now', ...units])
+  // Debian's own, which made the links: it is there without systemd too.
+  else if (findProgram('deb-systemd-helper')) await run('deb-systemd-helper', ['disable', ...units])
   if (existsSync(join('/etc/init.d', service)) && findProgram('update-rc.d')) {
     await run('update-rc.d', [service, 'disable'])
   }
