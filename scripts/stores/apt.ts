@@ -104,8 +104,11 @@ async function withServicesHeldBack(work: () => Promise<void>): Promise<void> {
 async function disable(service: string): Promise<void> {
   const units = [`${service}.socket`, `${service}.service`]
   if (existsSync('/run/systemd/system')) await run('systemctl', ['disable', '--now', ...units])
-  // Debian's own, which made the links: it is there without systemd too.
-  else if (findProgram('deb-systemd-helper')) await run('deb-systemd-helper', ['disable', ...units])
+  else if (findProgram('deb-systemd-helper')) {
+    // Debian's own, which made the links where systemd does not run; it refuses whoever seems not to be dpkg.
+    const env = { ...process.env, DPKG_MAINTSCRIPT_PACKAGE: 'blitzbuy' }
+    await run('deb-systemd-helper', ['disable', ...units], { env })
+  }
   if (existsSync(join('/etc/init.d', service)) && findProgram('update-rc.d')) {
     await run('update-rc.d', [service, 'disable'])
   }
