@@ -1,6 +1,7 @@
 import { envSchema } from 'env-schema'
 import { Type, type Static, type TObject } from 'typebox'
 
+import { defaultCredentials } from './default-credentials.ts'
 import { ConfigInvalid } from './errors.ts'
 
 /** Settings that every process needs. Each `description` is what a person reads when the value is wrong. */
@@ -70,13 +71,22 @@ export function loadConfig<Schema extends TObject>(
 ): Readonly<Static<Schema>> {
   // An empty variable is an unset one: that is what `NAME=` in an env file means to the person who wrote it.
   const data = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
+  let config: Static<Schema>
   try {
-    return Object.freeze(envSchema<Static<Schema>>({ schema, data, dotenv: false }))
+    config = envSchema<Static<Schema>>({ schema, data, dotenv: false })
   } catch (error) {
     const { errors } = error as { errors?: SchemaProblem[] }
     if (!errors) throw error
     throw new ConfigInvalid([...new Set(errors.map((problem) => describe(schema, problem)))])
   }
+  const { NODE_ENV } = config as { NODE_ENV?: string }
+  const wellKnown = NODE_ENV === 'production' ? defaultCredentials(config as Record<string, unknown>) : []
+  if (wellKnown.length > 0) {
+    throw new ConfigInvalid(
+      wellKnown.map((name) => `${name} is a well-known default; choose one of your own`),
+    )
+  }
+  return Object.freeze(config)
 }
 
 /** The elements of a comma-separated list. */
