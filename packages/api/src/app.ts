@@ -4,13 +4,15 @@ import { listOf } from '@blitzbuy/core/config'
 import type { Logger } from '@blitzbuy/core/log'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 
+import { createAnswerBadPath, createEndConnection } from './answer-unroutable.ts'
 import type { ApiConfig } from './config.ts'
 import assets from './plugins/assets.ts'
 import core from './plugins/core.ts'
 import crossSite from './plugins/cross-site.ts'
 import drain from './plugins/drain.ts'
-import methodNotAllowed from './plugins/method-not-allowed.ts'
+import methodNotAllowed, { METHODS } from './plugins/method-not-allowed.ts'
 import redis from './plugins/redis.ts'
+import securityHeadersOnAll, { securityHeaders, type SecurityHeaders } from './plugins/security-headers.ts'
 import session from './plugins/session.ts'
 import views from './plugins/views.ts'
 import { answerWithProblem, refuse } from './refusals.ts'
@@ -23,6 +25,8 @@ import pageRoutes from './routes/pages/index.ts'
 import type { Core } from './wire-core.ts'
 
 const API = '/api/v1'
+const HEADERS_BYTES_MAX = 8 * 1024
+const CONNECTIONS_CHECK_MS = 500
 
 /**
  * The api, top to bottom in the order in which a purchase meets it.
@@ -35,14 +39,18 @@ export async function buildApi(deps: {
   log: Logger
 }): Promise<FastifyInstance> {
   const { config, log } = deps
-  const app = createApp(log)
+  const headers = securityHeaders(config.PUBLIC_ORIGIN)
+  const app = createApp(config, log, headers)
   const sessions = { secrets: listOf(config.SESSION_SECRETS), publicOrigin: config.PUBLIC_ORIGIN }
 
   // Fastify's parser for it would let a plain form of another site reach a JSON route.
   app.removeContentTypeParser('text/plain')
   app.setErrorHandler(answerWithProblem)
-  app.setNotFoundHandler((_request, reply) => refuse(reply, { code: 'not-found' }))
+  app.setNotFoundHandler((request, reply) =>
+    refuse(reply, { code: METHODS.includes(request.method) ? 'not-found' : 'method-not-allowed' }),
+  )
 
+  await app.register(securityHeadersOnAll, { headers })
   await app.register(methodNotAllowed)
   await app.register(drain)
   await app.register(core, { core: deps.core })
@@ -63,14 +71,14 @@ export async function buildApi(deps: {
     await personal.register(session, sessions)
     await personal.register(authRoutes, { prefix: API })
     await personal.register(orderRoutes, { prefix: API })
-    await personal.register(pageRoutes)
+    await personal.register(pageRoutes, sessions)
   })
 
   app.refuseOtherMethods()
   return app
 }
 
-function createApp(log: Logger): FastifyInstance {
+function createApp(config: ApiConfig, log: Logger, headers: SecurityHeaders): FastifyInstance {
   return Fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -78,10 +86,19 @@ function createApp(log: Logger): FastifyInstance {
     requestIdHeader: false,
     genReqId: createRequestIds(),
     bodyLimit: 16 * 1024,
-    connectionTimeout: 30_000,
+    connectionTimeout: config.IDLE_TIMEOUT_MS,
+    keepAliveTimeout: config.IDLE_TIMEOUT_MS,
     // 0, the default, switches Node's own limit off: a stalled body would stay open for ever.
-    requestTimeout: 15_000,
-    keepAliveTimeout: 30_000,
+    requestTimeout: config.REQUEST_TIMEOUT_MS,
+    http: {
+      // A connection that sends nothing at all is held to it too.
+      headersTimeout: config.HEADERS_TIMEOUT_MS,
+      // Node looks every 30 s by default: a slow request would live three times as long as it may.
+      connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
+      maxHeaderSize: HEADERS_BYTES_MAX,
+    },
+    frameworkErrors: createAnswerBadPath(headers),
+    clientErrorHandler: createEndConnection(headers),
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     routerOptions: { maxParamLength: 100 },

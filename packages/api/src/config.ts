@@ -14,7 +14,19 @@ export const ApiConfig = Type.Object({
     pattern: '^https?://[^/\\s]+$',
     description: 'the origin that shoppers see, without a path, e.g. https://shop.example',
   }),
+  HEADERS_TIMEOUT_MS: timeout('a connection may take to send the headers of a request', 10_000),
+  REQUEST_TIMEOUT_MS: timeout('a request may take to arrive, its body included', 15_000),
+  IDLE_TIMEOUT_MS: timeout('a connection may be silent before it is closed', 30_000),
   SESSION_SECRETS: Secrets,
   ORDER_ID_SECRETS: Secrets,
 })
 export type ApiConfig = Readonly<Static<typeof ApiConfig>>
+
+function timeout(what: string, defaultMs: number) {
+  return Type.Integer({
+    minimum: 100,
+    maximum: 600_000,
+    default: defaultMs,
+    description: `how many milliseconds ${what}, from 100 to 600000`,
+  })
+}

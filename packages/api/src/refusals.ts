@@ -7,8 +7,10 @@ export const REFUSALS = {
   'login-required': { status: 401, title: 'Log in first.' },
   'credentials-invalid': { status: 401, title: 'Phone number or password is incorrect.' },
   'cross-site': { status: 403, title: 'This request came from another site.' },
+  'csrf-invalid': { status: 403, title: 'This form was too old, or not ours.' },
   'not-found': { status: 404, title: 'There is nothing here.' },
   'method-not-allowed': { status: 405, title: 'This method is not allowed here.' },
+  'request-timeout': { status: 408, title: 'The request did not arrive in time.' },
   'phone-taken': { status: 409, title: 'This phone number already has an account.' },
   'sold-out': { status: 409, title: 'Sold out.' },
   'too-few-left': { status: 409, title: 'Fewer units are left than you asked for.' },
@@ -24,6 +26,7 @@ export const REFUSALS = {
   'media-type-unsupported': { status: 415, title: 'Send application/json.' },
   'phone-invalid': { status: 422, title: 'This is not a US or Chinese phone number.' },
   'password-weak': { status: 422, title: 'Use 8 to 128 characters for the password.' },
+  'headers-too-large': { status: 431, title: 'The headers are too large.' },
   internal: { status: 500, title: 'Something went wrong on our side.' },
   'dependency-unavailable': { status: 503, title: 'We cannot do this right now.' },
   'sale-warming': { status: 503, title: 'The sale is about to start.' },
@@ -52,16 +55,22 @@ export interface Refusal {
 
 /** Answers with application/problem+json; `Retry-After` where waiting helps. */
 export function refuse(reply: FastifyReply, refusal: Refusal): FastifyReply {
-  const { code, retryAfterMs, errors, details } = refusal
-  const { status, title } = REFUSALS[code]
+  const { retryAfterMs } = refusal
+  const { status, body } = problemOf(refusal, reply.request.id)
   if (retryAfterMs !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(retryAfterMs / 1000)))
-  return reply
-    .code(status)
-    .header('cache-control', 'no-store')
-    .type('application/problem+json')
-    .send(
-      JSON.stringify({ status, title, code, requestId: reply.request.id, retryAfterMs, errors, ...details }),
-    )
+  return reply.code(status).header('cache-control', 'no-store').type('application/problem+json').send(body)
+}
+
+/** A refusal as it is sent. */
+export function problemOf(
+  { code, retryAfterMs, errors, details }: Refusal,
+  requestId?: string,
+): { status: number; body: string } {
+  const { status, title } = REFUSALS[code]
+  return {
+    status,
+    body: JSON.stringify({ status, title, code, requestId, retryAfterMs, errors, ...details }),
+  }
 }
 
 export const RETRY_SOON_MS = 1_000
@@ -81,6 +90,9 @@ export function refusalOf(error: FastifyError | Error): Refusal {
       return { code: 'body-too-large' }
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return { code: 'media-type-unsupported' }
+    case 'FST_CSRF_MISSING_SECRET':
+    case 'FST_CSRF_INVALID_TOKEN':
+      return { code: 'csrf-invalid' }
     case 'FST_ERR_CTP_EMPTY_JSON_BODY':
       return { code: 'request-invalid', errors: [{ field: 'body', message: 'must not be empty' }] }
     default:

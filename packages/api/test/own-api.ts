@@ -35,6 +35,9 @@ export function useOwnApi(): OwnApi {
       HOST: '127.0.0.1',
       PORT: 0,
       PUBLIC_ORIGIN,
+      HEADERS_TIMEOUT_MS: 10_000,
+      REQUEST_TIMEOUT_MS: 15_000,
+      IDLE_TIMEOUT_MS: 30_000,
       SESSION_SECRETS: 's'.repeat(32),
       ORDER_ID_SECRETS: 'o'.repeat(32),
     }
@@ -88,6 +91,13 @@ export async function newShopper(api: OwnApi): Promise<Shopper> {
     password,
     call: (options) => api.app.inject({ ...options, headers: { cookie, ...options.headers } }),
   }
+}
+
+/** The fields and headers with which a browser posts a form of ours: the page is opened first, for its token. */
+export async function openForm(api: OwnApi, cookie = ''): Promise<{ formToken: string; cookie: string }> {
+  const page = await api.app.inject({ url: cookie ? '/' : '/login', headers: { cookie } })
+  const formToken = /name="formToken" value="([^"]+)"/.exec(page.body)?.[1] ?? ''
+  return { formToken, cookie: [cookie, page.cookies.length > 0 && cookieOf(page)].filter(Boolean).join('; ') }
 }
 
 export function cookieOf(answer: LightMyRequestResponse): string {

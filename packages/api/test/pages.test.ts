@@ -10,26 +10,41 @@ import { describe, expect, it, vi } from 'vitest'
 
 import { addSale, addWarmSale, unitsLeft } from '../../core/test/own-stores.ts'
 import { en } from '../src/messages/en.ts'
-import { PUBLIC_ORIGIN, cookieOf, newPhone, newShopper, useOwnApi, type Shopper } from './own-api.ts'
+import {
+  PUBLIC_ORIGIN,
+  cookieOf,
+  newPhone,
+  newShopper,
+  openForm,
+  useOwnApi,
+  type Shopper,
+} from './own-api.ts'
 
 const api = useOwnApi()
 const HOUR_MS = 3_600_000
 const HTML = { accept: 'text/html,application/xhtml+xml' }
 
 const open = (url: string, headers: object = {}) => api.app.inject({ url, headers: { ...HTML, ...headers } })
-const post = (url: string, fields: Record<string, string> = {}, headers: object = {}) =>
-  api.app.inject({
+const post = async (
+  url: string,
+  fields: Record<string, string> = {},
+  headers: { cookie?: string; origin?: string } = {},
+) => {
+  const { formToken, cookie } = await openForm(api, headers.cookie)
+  return api.app.inject({
     method: 'POST',
     url,
-    payload: new URLSearchParams(fields).toString(),
+    payload: new URLSearchParams({ formToken, ...fields }).toString(),
     headers: {
       ...HTML,
       'content-type': 'application/x-www-form-urlencoded',
       origin: PUBLIC_ORIGIN,
       'sec-fetch-site': 'same-origin',
       ...headers,
+      cookie,
     },
   })
+}
 const as = ({ cookie }: Pick<Shopper, 'cookie'>) => ({ cookie })
 
 describe('a shopper without JavaScript', () => {

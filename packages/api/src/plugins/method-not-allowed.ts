@@ -3,7 +3,17 @@ import type { HTTPMethods } from 'fastify'
 
 import { refuse } from '../refusals.ts'
 
-const METHODS: HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
+/** What the router knows. Whatever else Node's parser lets through is a method that nothing here has. */
+export const METHODS: readonly HTTPMethods[] = [
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'PATCH',
+  'DELETE',
+  'OPTIONS',
+  'TRACE',
+]
 
 /** A known path with another method is answered 405 and told which methods there are. */
 export default fp(

@@ -26,7 +26,7 @@ export function sessionCookieName(publicOrigin: string): string {
 /** Sessions for pages and ordinary routes; the purchase route reads the same cookie and store by `createReadBuyer`. */
 export default fp<SessionOptions>(
   async (app, { secrets, publicOrigin }) => {
-    await app.register(fastifyCookie)
+    await app.register(fastifyCookie, { secret: secrets })
     await app.register(fastifySession, {
       secret: secrets,
       cookieName: sessionCookieName(publicOrigin),

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 
 import fastifyView from '@fastify/view'
 import { Eta } from 'eta'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 
 import { english } from '../messages/language.ts'
@@ -20,7 +20,7 @@ export interface PageContent {
 
 declare module 'fastify' {
   interface FastifyInstance {
-    renderPage(request: FastifyRequest, view: string, content: PageContent): Promise<string>
+    renderPage(reply: FastifyReply, view: string, content: PageContent): Promise<string>
   }
   interface FastifyReply {
     /** Answers with a page of views/, for this shopper's eyes only. */
@@ -41,8 +41,10 @@ export default fp<{ keepTemplates: boolean }>(
       production: keepTemplates,
     })
 
-    app.decorate('renderPage', (request, view, content) =>
-      app.view(view, {
+    app.decorate('renderPage', (reply, view, content) => {
+      const { request } = reply
+      let formToken: string | undefined
+      return app.view(view, {
         ...content,
         lang: english.tag,
         t: english.text,
@@ -53,11 +55,13 @@ export default fp<{ keepTemplates: boolean }>(
         // A request that was refused before its session was read has none.
         account: (request.session as typeof request.session | undefined)?.account,
         path: request.url.split('?', 1)[0],
-      }),
-    )
+        // Made once a page, and only for a page that has a form: whoever sees none gets no cookie.
+        formToken: () => (formToken ??= reply.formToken()),
+      })
+    })
 
     app.decorateReply('page', async function page(this: FastifyReply, view: string, content: PageContent) {
-      const html = await app.renderPage(this.request, view, content)
+      const html = await app.renderPage(this, view, content)
       if (content.refreshSeconds !== undefined) this.header('refresh', content.refreshSeconds)
       return this.type('text/html; charset=utf-8').header('cache-control', 'no-store').send(html)
     })

@@ -3,7 +3,7 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 
 import { english, type TextKey } from '../../messages/language.ts'
 import { beginSession } from '../../plugins/session.ts'
-import { REFUSALS, type RefusalCode } from '../../refusals.ts'
+import { REFUSALS, answerWithProblem, refusalOf, type RefusalCode } from '../../refusals.ts'
 import { readField } from './form-fields.ts'
 import { nextPath } from './require-login.ts'
 
@@ -28,7 +28,7 @@ const accountPages: FastifyPluginAsync = async (app) => {
   app.get<NextQuery>('/login', (request, reply) => showEmpty(request, reply, 'log-in'))
   app.get<NextQuery>('/register', (request, reply) => showEmpty(request, reply, 'register'))
 
-  app.post('/login', async (request, reply) => {
+  app.post('/login', { errorHandler: showStaleForm('log-in') }, async (request, reply) => {
     const form = readForm(request)
     const missing = missingFields(form)
     if (missing.length > 0) return showProblems(reply, 'log-in', form, INCOMPLETE, missing)
@@ -39,7 +39,7 @@ const accountPages: FastifyPluginAsync = async (app) => {
     return reply.redirect(form.next, 303)
   })
 
-  app.post('/register', async (request, reply) => {
+  app.post('/register', { errorHandler: showStaleForm('register') }, async (request, reply) => {
     const form = readForm(request)
     const problems = missingFields(form)
     if (form.nickname.length > NICKNAME_LENGTH_MAX)
@@ -60,7 +60,7 @@ const accountPages: FastifyPluginAsync = async (app) => {
     }
   })
 
-  app.post('/logout', async (request, reply) => {
+  app.post('/logout', { config: { needsLogin: true } }, async (request, reply) => {
     await request.session.destroy()
     return reply.redirect('/', 303)
   })
@@ -119,6 +119,16 @@ function refuseForm(
   code: RefusalCode,
 ) {
   return showProblems(reply, name, form, REFUSALS[code].status, [{ field, text: `refusal.${code}` }])
+}
+
+/** A form whose token is of no use, because it waited for long or was made elsewhere, is shown again with a new one. */
+function showStaleForm(name: FormName) {
+  return (error: Error, request: FastifyRequest, reply: FastifyReply): void => {
+    if (refusalOf(error).code !== 'csrf-invalid') return answerWithProblem(error, request, reply)
+    refuseForm(reply, name, readForm(request), 'password', 'csrf-invalid').then(undefined, (fault: Error) =>
+      answerWithProblem(fault, request, reply),
+    )
+  }
 }
 
 /** The same form with what was entered. Never the password: a page may be kept, printed or looked at. */

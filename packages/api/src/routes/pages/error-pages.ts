@@ -17,7 +17,7 @@ export default fp(
       if (!isProblem(reply) || !wantsPage(request)) return payload
       const { code } = JSON.parse(String(payload)) as { code: RefusalCode }
       reply.type('text/html; charset=utf-8')
-      return app.renderPage(request, 'error', {
+      return app.renderPage(reply, 'error', {
         title: english.text(`refusal.${code}`),
         status: REFUSALS[code].status,
         advice: adviceOn(code),
@@ -39,6 +39,7 @@ function wantsPage(request: FastifyRequest): boolean {
 function adviceOn(code: RefusalCode): TextKey | undefined {
   if (code === 'not-found') return 'error.not-found'
   if (code === 'cross-site') return 'error.cross-site'
+  if (code === 'csrf-invalid') return 'error.csrf-invalid'
   if (code === 'internal') return 'error.support'
   return REFUSALS[code].status >= 500 ? 'error.retry' : undefined
 }

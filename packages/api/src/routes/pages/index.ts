@@ -1,6 +1,7 @@
 import fastifyFormbody from '@fastify/formbody'
 import type { FastifyPluginAsync } from 'fastify'
 
+import formTokens, { type FormTokenOptions } from '../../plugins/form-tokens.ts'
 import accountPages from './accounts.ts'
 import orderPages from './orders.ts'
 import salePages from './sales.ts'
@@ -11,8 +12,9 @@ import salePages from './sales.ts'
  * Forms are parsed here and nowhere else, and a form that changed something answers with 303: a reload repeats
  * nothing.
  */
-const pageRoutes: FastifyPluginAsync = async (app) => {
+const pageRoutes: FastifyPluginAsync<FormTokenOptions> = async (app, options) => {
   await app.register(fastifyFormbody)
+  await app.register(formTokens, options)
   await app.register(salePages)
   await app.register(accountPages)
   await app.register(orderPages)

@@ -54,7 +54,7 @@ const orderPages: FastifyPluginAsync = async (app) => {
     })
   })
 
-  app.post<OrderRoute>('/orders/:orderId/pay', async (request, reply) => {
+  app.post<OrderRoute>('/orders/:orderId/pay', { config: { needsLogin: true } }, async (request, reply) => {
     const { orderId } = request.params
     const account = requireLogin(request, reply, `/orders/${orderId}`)
     if (!account) return reply

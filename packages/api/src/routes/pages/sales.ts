@@ -75,7 +75,7 @@ const salePages: FastifyPluginAsync = async (app) => {
     })
   })
 
-  app.post<SaleRoute>('/sales/:saleId/buy', async (request, reply) => {
+  app.post<SaleRoute>('/sales/:saleId/buy', { config: { needsLogin: true } }, async (request, reply) => {
     const sale = await findSale(request.params.saleId)
     if (!sale) return refuse(reply, { code: 'not-found' })
     const { saleId } = sale
