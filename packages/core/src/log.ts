@@ -1,18 +1,40 @@
-import { pino, type Logger } from 'pino'
+import { pino, type DestinationStream, type Logger } from 'pino'
 
 export type { Logger } from 'pino'
 
+/** What must not be in a line, wherever somebody may once put it by mistake. */
+const SECRET_FIELDS = [
+  'password',
+  'passwordHash',
+  'phone',
+  'cookie',
+  'authorization',
+  'purchaseToken',
+  'formToken',
+]
+
 /** JSON lines on stdout: objects first, one constant message second. Secrets never get this far; these are the net. */
-export function createLog(options: { name: string; level: string }): Logger {
-  return pino({
-    name: options.name,
-    level: options.level,
-    redact: {
-      paths: ['req.headers.cookie', 'req.headers.authorization', '*.password', 'password'],
-      censor: '[hidden]',
+export function createLog(
+  options: { name: string; level: string },
+  destination: DestinationStream = pino.destination(1),
+): Logger {
+  return pino(
+    {
+      name: options.name,
+      level: options.level,
+      redact: {
+        paths: [
+          ...SECRET_FIELDS.flatMap((field) => [field, `*.${field}`]),
+          'req.headers.cookie',
+          'req.headers.authorization',
+          'req.headers["x-purchase-token"]',
+        ],
+        censor: '[hidden]',
+      },
+      serializers: { err: serializeError },
     },
-    serializers: { err: serializeError },
-  })
+    destination,
+  )
 }
 
 /** Type, code and stack, down the chain of causes. Never a statement or its parameters: they hold people's data. */
