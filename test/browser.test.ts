@@ -1,4 +1,7 @@
+import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 
 import { chromium, type Browser, type Page } from 'playwright-core'
@@ -52,6 +55,10 @@ async function newPage(
   const page = await context.newPage()
   const problems: string[] = []
   page.on('pageerror', (error) => problems.push(error.message))
+  page.on('console', (message) => {
+    if (/Content Security Policy|Permissions.Policy|Cross-Origin-/i.test(message.text()))
+      problems.push(message.text())
+  })
   page.on('requestfailed', (request) => problems.push(`${request.url()} ${request.failure()?.errorText}`))
   page.on('response', (answer) => {
     if (answer.status() >= 500) problems.push(`${answer.url()} ${answer.status()}`)
@@ -141,5 +148,78 @@ describe('a shopper with a browser', () => {
     await expect.poll(() => buy.getAttribute('aria-disabled'), { timeout: 20_000 }).not.toBe('true')
     await buy.click()
     await second.page.waitForURL('**/orders/*')
+  })
+})
+
+describe('in a browser', () => {
+  it('every page works under its content security policy, which reports what is none of ours', async () => {
+    const saleId = await addSale(stores, { quota: 5 })
+    const upcomingId = await addSale(stores, { quota: 5, opensAt: new Date(Date.now() + 3_600_000) })
+    await expect
+      .poll(() => stores.redis.hget(`{sale:${saleId}}:stock`, 'state'), { timeout: 10_000 })
+      .toBe('open')
+    const { page, problems } = await newPage()
+    const visit = async (...paths: string[]) => {
+      for (const path of paths) {
+        await page.goto(path, { waitUntil: 'networkidle' })
+        // A style sheet that was blocked would leave the browser's own margin.
+        expect(await page.evaluate('getComputedStyle(document.body).margin')).toBe('0px')
+      }
+    }
+    await visit('/', `/sales/${saleId}`, `/sales/${upcomingId}`, '/login', '/register', '/nowhere', '/orders')
+    await register(page, '(213) 373-4256', `/sales/${saleId}`)
+    await page.getByRole('button', { name: 'Buy now' }).click()
+    await page.waitForURL('**/orders/*')
+    const orderUrl = new URL(page.url()).pathname
+    await visit(
+      '/',
+      '/orders',
+      orderUrl,
+      `/sales/${saleId}`,
+      `/sales/${saleId}/confirming?since=${Date.now()}`,
+    )
+    await page.getByRole('button', { name: 'Log out' }).click()
+    await page.getByRole('link', { name: 'Log in' }).first().waitFor()
+    expect(problems).toEqual([])
+
+    // The same watch sees what the policy is for.
+    await page.evaluate(`
+      for (const [name, inside] of [['script', 'window.slippedIn = true'], ['style', 'body { margin: 9px }']]) {
+        const element = document.createElement(name)
+        element.textContent = inside
+        document.body.append(element)
+      }
+      void fetch('https://evil.example/').catch(() => undefined)
+    `)
+    await expect.poll(() => problems.length).toBeGreaterThanOrEqual(3)
+    expect(await page.evaluate('window.slippedIn')).toBeUndefined()
+  })
+
+  it('no page of another site can show ours in a frame, or post a form to it', async () => {
+    const { page } = await newPage()
+    const other = createServer((request, response) => {
+      response.setHeader('content-type', 'text/html')
+      response.end(
+        request.url === '/frame'
+          ? `<iframe src="${api.origin}/login"></iframe>`
+          : `<form method="post" action="${api.origin}/login"><input name="phone" value="1"><input name="password" value="1"><button>Win</button></form>`,
+      )
+    }).listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const origin = `http://localhost:${(other.address() as AddressInfo).port}`
+    try {
+      await page.goto(`${origin}/frame`)
+      const frame = await (await page.waitForSelector('iframe')).contentFrame()
+      await expect.poll(() => frame?.url()).toMatch(/^chrome-error:/)
+
+      await page.goto(`${origin}/form`)
+      const [answer] = await Promise.all([
+        page.waitForResponse((response) => response.url() === `${api.origin}/login`),
+        page.getByRole('button', { name: 'Win' }).click(),
+      ])
+      expect(answer.status()).toBe(403)
+    } finally {
+      other.close()
+    }
   })
 })

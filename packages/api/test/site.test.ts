@@ -91,19 +91,19 @@ describe('every answer', () => {
     ['a path that cannot be decoded', 404, { url: '/sales/%E0%A4%A' }],
     ['a path that is too long', 404, { url: `/sales/${'1'.repeat(500)}` }],
   ])('has the headers that keep a browser in its bounds: %s', async (what, status, options) => {
-    const headers = { ...options.headers }
+    const headers: Record<string, unknown> = { ...options.headers }
     if (what.includes('not changed')) {
       const first = await api.app.inject(options)
       headers['if-none-match'] = String(first.headers.etag)
     }
-    const answer = await api.app.inject({ ...options, headers })
+    const answer = await api.app.inject({ ...options, headers } as InjectOptions)
     expect([what, answer.statusCode]).toEqual([what, status])
     expect(answer.headers).toMatchObject(ON_EVERY_ANSWER)
     expect(answer.headers).not.toHaveProperty('strict-transport-security')
     expect(answer.headers).not.toHaveProperty('x-powered-by')
     expect(answer.headers).not.toHaveProperty('server')
 
-    const overTls = await secure.inject({ ...options, headers })
+    const overTls = await secure.inject({ ...options, headers } as InjectOptions)
     expect(overTls.headers['strict-transport-security']).toBe('max-age=31536000; includeSubDomains')
   })
 
