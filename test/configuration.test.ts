@@ -32,6 +32,8 @@ const OF_API = {
   ORDER_ID_SECRETS: `${'o'.repeat(32)},short`,
 }
 
+const LIMITS = { HEADERS_TIMEOUT_MS: '0', REQUEST_TIMEOUT_MS: 'never', IDLE_TIMEOUT_MS: '-1' }
+
 async function startWith(name: PackageName, env: Record<string, string>) {
   const child = spawnProcess(name, env)
   let output = ''
@@ -43,7 +45,7 @@ async function startWith(name: PackageName, env: Record<string, string>) {
 }
 
 describe.each<[PackageName, Record<string, string>]>([
-  ['api', { ...MALFORMED, ...OF_API }],
+  ['api', { ...MALFORMED, ...OF_API, ...LIMITS }],
   ['order-worker', { ...MALFORMED, PREFETCH: '0' }],
   ['stock-warmer', { ...MALFORMED, WARM_AHEAD_SECONDS: '-1' }],
 ])('%s with a bad configuration', (name, malformed) => {
@@ -69,6 +71,23 @@ describe.each<[PackageName, Record<string, string>]>([
     ]
     for (const variable of required)
       expect(output).toMatch(new RegExp(`- ${variable} is missing; expected \\w+`))
+  })
+})
+
+describe('a production configuration', () => {
+  it('with credentials that everybody knows does not start, and names each of them without its value', async () => {
+    const { code, output } = await startWith('api', {
+      ...GOOD,
+      NODE_ENV: 'production',
+      MYSQL_URL: 'mysql://root@127.0.0.1:1/db',
+      AMQP_URL: 'amqp://guest:guest@127.0.0.1:1',
+      SESSION_SECRETS: 'replace-with-32-or-more-random-characters',
+    })
+    expect(code).toBe(1)
+    for (const name of ['MYSQL_URL', 'AMQP_URL', 'SESSION_SECRETS', 'ORDER_ID_SECRETS']) {
+      expect(output).toContain(`- ${name} is a well-known default`)
+    }
+    expect(output).not.toMatch(/guest|root|replace-with|oooo/)
   })
 })
 
