@@ -6,9 +6,12 @@ import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } 
 
 import type { ApiConfig } from './config.ts'
 import assets from './plugins/assets.ts'
+import blacklist from './plugins/blacklist.ts'
+import client from './plugins/client.ts'
 import core from './plugins/core.ts'
 import crossSite from './plugins/cross-site.ts'
 import drain from './plugins/drain.ts'
+import limits from './plugins/limits.ts'
 import methodNotAllowed from './plugins/method-not-allowed.ts'
 import redis from './plugins/redis.ts'
 import session from './plugins/session.ts'
@@ -35,18 +38,24 @@ export async function buildApi(deps: {
   log: Logger
 }): Promise<FastifyInstance> {
   const { config, log } = deps
-  const app = createApp(log)
+  const app = createApp(log, config)
   const sessions = { secrets: listOf(config.SESSION_SECRETS), publicOrigin: config.PUBLIC_ORIGIN }
 
   // Fastify's parser for it would let a plain form of another site reach a JSON route.
   app.removeContentTypeParser('text/plain')
   app.setErrorHandler(answerWithProblem)
-  app.setNotFoundHandler((_request, reply) => refuse(reply, { code: 'not-found' }))
+  // Limited, or every address could be tried.
+  app.setNotFoundHandler((request, reply) =>
+    app.limits.notFound(request, reply) ? refuse(reply, { code: 'not-found' }) : reply,
+  )
 
   await app.register(methodNotAllowed)
   await app.register(drain)
   await app.register(core, { core: deps.core })
   await app.register(redis)
+  await app.register(client)
+  await app.register(limits, { config })
+  await app.register(blacklist)
   await app.register(crossSite, { publicOrigin: config.PUBLIC_ORIGIN })
 
   // The purchase itself, and what everybody may see: no session plugin, no hooks beside those above.
@@ -61,6 +70,7 @@ export async function buildApi(deps: {
   // What belongs to one person.
   await app.register(async (personal) => {
     await personal.register(session, sessions)
+    personal.addHook('onRequest', app.admitVisitor)
     await personal.register(authRoutes, { prefix: API })
     await personal.register(orderRoutes, { prefix: API })
     await personal.register(pageRoutes)
@@ -70,13 +80,15 @@ export async function buildApi(deps: {
   return app
 }
 
-function createApp(log: Logger): FastifyInstance {
+function createApp(log: Logger, { TRUSTED_PROXIES }: Pick<ApiConfig, 'TRUSTED_PROXIES'>): FastifyInstance {
   return Fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     // Never a client's header: it would let anybody write into the logs of somebody else's request.
     requestIdHeader: false,
     genReqId: createRequestIds(),
+    // A list alone: a number of hops or `true` would believe what anybody writes into X-Forwarded-For.
+    trustProxy: TRUSTED_PROXIES === undefined ? false : listOf(TRUSTED_PROXIES),
     bodyLimit: 16 * 1024,
     connectionTimeout: 30_000,
     // 0, the default, switches Node's own limit off: a stalled body would stay open for ever.
