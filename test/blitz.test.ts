@@ -192,6 +192,7 @@ describe('blitz blacklist', () => {
     for (const args of [
       ['add', '--address', '0.0.0.0/0', ...reason],
       ['add', '--address', '::/0', ...reason],
+      ['add', '--address', '2001:db8::/65', ...reason],
       ['add', '--address', 'localhost', ...reason],
       ['add', '--user', '-1', ...reason],
       ['add', '--phone', '123', ...reason],

@@ -32,7 +32,7 @@ const BlacklistConfig = Type.Object({
 const READY_WITHIN_MS = 5_000
 const REDIS_TIMEOUT_MS = 20_000
 /** A wider range is a typing error that shuts out a continent. */
-const PREFIX_MIN = { 4: 8, 6: 19 }
+const PREFIX_MIN = { 4: 8, 6: 20 }
 const UNIT_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 const HELP = `

@@ -1,5 +1,4 @@
 import { formatNetwork, parseAddress, senderNetwork, type IpAddress } from '@blitzbuy/core/ip-address'
-import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
 
@@ -14,6 +13,10 @@ export interface Client {
 declare module 'fastify' {
   interface FastifyInstance {
     clientOf(request: FastifyRequest): Client
+  }
+  interface FastifyRequest {
+    /** Kept by clientOf: reading X-Forwarded-For anew for each check would be most of their cost. */
+    knownClient: Client | undefined
   }
 }
 
@@ -40,7 +43,11 @@ export default fp(
       return client
     }
 
-    app.decorate('clientOf', (request) => read(request.ip) ?? read(request.socket.remoteAddress) ?? UNKNOWN)
+    app.decorateRequest('knownClient', undefined)
+    app.decorate('clientOf', (request) => {
+      request.knownClient ??= read(request.ip) ?? read(request.socket.remoteAddress) ?? UNKNOWN
+      return request.knownClient
+    })
   },
   { name: 'client' },
 )

@@ -7,7 +7,7 @@ import {
   type BlacklistEntry,
 } from './blacklist-entries.ts'
 import { createBlacklistIndex, isInForce } from './blacklist-index.ts'
-import { phoneSubject, userSubject, type Subject } from './blacklist-subject.ts'
+import { phoneSubject } from './blacklist-subject.ts'
 
 /**
  * This process's copy of the blacklist: asked without a trip.
@@ -78,14 +78,12 @@ export function createBlacklist({
     if (change.version === version + 1) version = change.version
   }
 
-  const find = (subject: Subject): BlacklistEntry | undefined => {
-    const entry = index.ofSubject(subject)
-    return entry && isInForce(entry, clock.nowMs()) ? entry : undefined
-  }
+  const inForce = (entry: BlacklistEntry | undefined): BlacklistEntry | undefined =>
+    entry && isInForce(entry, clock.nowMs()) ? entry : undefined
 
   return {
-    findUser: (userId) => find(userSubject(userId)),
-    findPhone: (e164) => find(phoneSubject(e164)),
+    findUser: (userId) => inForce(index.ofUser(userId)),
+    findPhone: (e164) => inForce(index.ofSubject(phoneSubject(e164))),
     findAddress: (address) => index.ofAddress(address, clock.nowMs()),
 
     heard(message) {
