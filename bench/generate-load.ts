@@ -52,7 +52,10 @@ async function generate({ url, cookies, connections }: Load): Promise<LoadResult
               const cookie = cookies[sent]
               if (cookie === undefined) throw new Error(`more requests than the ${cookies.length} shoppers`)
               sent += 1
-              return { ...request, headers: { ...request.headers, cookie } }
+              return {
+                ...request,
+                headers: { ...request.headers, cookie, 'x-forwarded-for': addressOf(sent) },
+              }
             },
           },
         ],
@@ -80,4 +83,9 @@ async function generate({ url, cookies, connections }: Load): Promise<LoadResult
     generatorBusy: loop.utilization,
     generatorCpu: (cpu.user + cpu.system) / 1000 / elapsedMs,
   }
+}
+
+/** Each shopper sits somewhere else: from one address the limits would stop them, as they should. */
+function addressOf(shopper: number): string {
+  return `10.${(shopper >> 16) & 255}.${(shopper >> 8) & 255}.${shopper & 255}`
 }

@@ -97,6 +97,8 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
       AMQP_URL: stores.amqpUrl,
       NAMESPACE,
       PUBLIC_ORIGIN: origins.api,
+      // Limits stay on: each shopper has an address of their own, which the generator tells.
+      TRUSTED_PROXIES: '127.0.0.1',
       PORT: apiPort,
       ...secrets,
     }

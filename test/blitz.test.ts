@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { PUBLIC_ORIGIN, useOwnApi } from '../packages/api/test/own-api.ts'
+import { PUBLIC_ORIGIN, newShopper, useOwnApi } from '../packages/api/test/own-api.ts'
 import { addSale, addWarmSale } from '../packages/core/test/own-stores.ts'
 import { createShopperMaker } from '../scripts/blitz/make-shoppers.ts'
 import { root } from '../scripts/prepare.mjs'
@@ -138,6 +138,70 @@ describe('blitz shoppers', () => {
     const shoppers = made.flat()
     expect(new Set(shoppers.map(({ phone }) => phone)).size).toBe(3_000)
     expect(new Set(shoppers.map(({ userId }) => userId)).size).toBe(3_000)
+  })
+})
+
+describe('blitz blacklist', () => {
+  const api = useOwnApi()
+  const blacklist = (...args: string[]) =>
+    runBlitz(['blacklist', ...args], {
+      NODE_ENV: 'production',
+      MYSQL_URL: api.stores.mysqlUrl,
+      REDIS_URL: api.stores.redisUrl,
+      NAMESPACE: api.stores.namespace,
+    })
+
+  it('adds, lists and removes users, numbers with their accounts, addresses and ranges, in production too', async () => {
+    const shopper = await newShopper(api)
+    const added = await blacklist(
+      'add',
+      '--user=4000000',
+      `--phone=${shopper.phone}`,
+      '--address=198.51.100.77/24',
+      '--address=2001:db8::1',
+      '--reason=resells',
+      '--for=2h',
+    )
+    expect(added).toMatchObject({ code: 0, stdout: '' })
+    const refused = () => shopper.call({ url: '/api/v1/me' }).then((answer) => answer.statusCode)
+    await expect.poll(refused, { timeout: 2_000 }).toBe(403)
+
+    const lines = (await blacklist('list')).stdout.trimEnd().split('\n')
+    const listed = lines.map((line) => JSON.parse(line) as Record<'subject' | 'added' | 'expires', string>)
+    expect(listed.map(({ subject }) => subject).toSorted()).toEqual(
+      [
+        'network:198.51.100.0/24',
+        'network:2001:db8::1',
+        `phone:${shopper.phone}`,
+        'user:4000000',
+        `user:${shopper.userId}`,
+      ].toSorted(),
+    )
+    for (const entry of listed) {
+      expect(entry).toMatchObject({ cause: 'operator', reason: 'resells' })
+      expect(Date.parse(entry.expires) - Date.parse(entry.added)).toBe(2 * 3_600_000)
+    }
+
+    const removed = await blacklist('remove', '--phone', shopper.phone)
+    expect(removed.stderr).toContain('2 of 2 taken off')
+    await expect.poll(refused, { timeout: 2_000 }).toBe(200)
+  })
+
+  it('refuses what would shut out everybody, and what names nobody', async () => {
+    const reason = ['--reason', 'x']
+    for (const args of [
+      ['add', '--address', '0.0.0.0/0', ...reason],
+      ['add', '--address', '::/0', ...reason],
+      ['add', '--address', '2001:db8::/65', ...reason],
+      ['add', '--address', 'localhost', ...reason],
+      ['add', '--user', '-1', ...reason],
+      ['add', '--phone', '123', ...reason],
+      ['add', '--user', '7', '--for', 'ever', ...reason],
+      ['add', '--user', '7'],
+      ['remove'],
+    ]) {
+      expect([args, (await blacklist(...args)).code]).toEqual([args, 1])
+    }
   })
 })
 

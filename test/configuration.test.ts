@@ -31,6 +31,13 @@ const OF_API = {
   SESSION_SECRETS: 'short',
   ORDER_ID_SECRETS: `${'o'.repeat(32)},short`,
 }
+/** These have a default, or may be missing. */
+const LIMITS_OF_API = {
+  TRUSTED_PROXIES: '127.0.0.1,true',
+  LIMIT_AUTH_ADDRESS: '300',
+  LIMIT_PURCHASE_USER: '0/10',
+  RULE_LIMIT_BREACH: '10/600',
+}
 
 const LIMITS = { HEADERS_TIMEOUT_MS: '0', REQUEST_TIMEOUT_MS: 'never', IDLE_TIMEOUT_MS: '-1' }
 
@@ -45,8 +52,8 @@ async function startWith(name: PackageName, env: Record<string, string>) {
 }
 
 describe.each<[PackageName, Record<string, string>]>([
-  ['api', { ...MALFORMED, ...OF_API, ...LIMITS }],
-  ['order-worker', { ...MALFORMED, PREFETCH: '0' }],
+  ['api', { ...MALFORMED, ...OF_API, ...LIMITS, ...LIMITS_OF_API }],
+  ['order-worker', { ...MALFORMED, PREFETCH: '0', RULE_ORDER_UNPAID: 'never' }],
   ['stock-warmer', { ...MALFORMED, WARM_AHEAD_SECONDS: '-1' }],
 ])('%s with a bad configuration', (name, malformed) => {
   it('does not start, and lists every malformed variable in one message with what it should be', async () => {
@@ -89,6 +96,17 @@ describe('a production configuration', () => {
     }
     expect(output).not.toMatch(/guest|root|replace-with|oooo/)
   })
+})
+
+describe('the trusted proxies', () => {
+  it.each(['true', '1', '*', 'loopback', '0.0.0.0/0', '::/0', '10.0.0.1,', '10.0.0.1/40'])(
+    'cannot be %j',
+    async (list) => {
+      const { code, output } = await startWith('api', { ...GOOD, TRUSTED_PROXIES: list })
+      expect(code).toBe(1)
+      expect(output).toMatch(/- TRUSTED_PROXIES is malformed; expected addresses or CIDR ranges/)
+    },
+  )
 })
 
 describe('a secret', () => {

@@ -52,6 +52,8 @@ export function useProcesses(stores: OwnStores, changes: Record<string, string> 
       PORT: String(port),
       HEALTH_PORT: String(healthPort),
       PUBLIC_ORIGIN: origin,
+      // Limits stay on: whoever plays many shoppers gives each an address of their own.
+      TRUSTED_PROXIES: '127.0.0.1',
       ...secrets,
       ...changes,
       ...own,

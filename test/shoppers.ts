@@ -8,6 +8,8 @@ const PASSWORD = 'correct horse battery'
 export interface Shopper {
   userId: number
   cookie: string
+  /** Where they sit, as the proxy in front tells it. */
+  address: string
 }
 
 /** Accounts straight in MySQL, each logged in at the api as a shopper would. */
@@ -30,18 +32,19 @@ export async function makeShoppers(
   const waiting = phones.map((phone, index) => ({ phone, index }))
   const logIn = async (): Promise<void> => {
     for (let next = waiting.pop(); next; next = waiting.pop()) {
-      const cookie = await login(origin(next.index), next.phone)
-      shoppers[next.index] = { userId: firstId + next.index, cookie }
+      const address = `10.0.${next.index >> 8}.${next.index & 255}`
+      const cookie = await login(origin(next.index), next.phone, address)
+      shoppers[next.index] = { userId: firstId + next.index, cookie, address }
     }
   }
   await Promise.all(Array.from({ length: 8 }, logIn))
   return shoppers
 }
 
-async function login(origin: string, phone: string): Promise<string> {
+async function login(origin: string, phone: string, address: string): Promise<string> {
   const answer = await fetch(`${origin}/api/v1/auth/login`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', 'x-forwarded-for': address },
     body: JSON.stringify({ phone, password: PASSWORD }),
   })
   const [cookie] = answer.headers.getSetCookie()
@@ -68,7 +71,11 @@ export async function buy(
   try {
     const answer = await fetch(`${origin}/api/v1/sales/${saleId}/orders`, {
       method: 'POST',
-      headers: { cookie: shopper.cookie, ...(isRetry && { 'x-purchase-retry': '1' }) },
+      headers: {
+        cookie: shopper.cookie,
+        'x-forwarded-for': shopper.address,
+        ...(isRetry && { 'x-purchase-retry': '1' }),
+      },
     })
     const body = (await answer.json()) as { code?: string; orderId?: string }
     return {

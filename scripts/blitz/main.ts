@@ -2,6 +2,7 @@ import { ConfigInvalid, StoreAway } from '@blitzbuy/core/errors'
 import { Command } from 'commander'
 
 import { StepFailed } from '../steps.mjs'
+import { registerBlacklist } from './blacklist.ts'
 import { registerShoppers } from './shoppers.ts'
 
 /*
@@ -14,6 +15,7 @@ const blitz = new Command('blitz')
   .addHelpText('after', '\nEach command has its own --help. Run it as `pnpm -s blitz <command>`.')
 
 registerShoppers(blitz)
+registerBlacklist(blitz)
 
 // A reader that has had enough (`| head`) is no fault; the command stops by itself.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

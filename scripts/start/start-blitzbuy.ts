@@ -166,6 +166,8 @@ function processEnvironment(
     PUBLIC_ORIGIN: address,
     SESSION_SECRETS: settings.secret('session', 48),
     ORDER_ID_SECRETS: settings.secret('order-id', 48),
+    // A load tool on this host plays many shoppers: it may give each an address of their own (X-Forwarded-For).
+    TRUSTED_PROXIES: '127.0.0.1,::1',
     ...process.env,
     PORT: String(port),
     MYSQL_URL: stores.mysqlUrl,

@@ -7,9 +7,12 @@ import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } 
 import { createAnswerBadPath, createEndConnection } from './answer-unroutable.ts'
 import type { ApiConfig } from './config.ts'
 import assets from './plugins/assets.ts'
+import blacklist from './plugins/blacklist.ts'
+import client from './plugins/client.ts'
 import core from './plugins/core.ts'
 import crossSite from './plugins/cross-site.ts'
 import drain from './plugins/drain.ts'
+import limits from './plugins/limits.ts'
 import methodNotAllowed, { METHODS } from './plugins/method-not-allowed.ts'
 import redis from './plugins/redis.ts'
 import securityHeadersOnAll, { securityHeaders, type SecurityHeaders } from './plugins/security-headers.ts'
@@ -46,8 +49,11 @@ export async function buildApi(deps: {
   // Fastify's parser for it would let a plain form of another site reach a JSON route.
   app.removeContentTypeParser('text/plain')
   app.setErrorHandler(answerWithProblem)
+  // Limited, or every address could be tried.
   app.setNotFoundHandler((request, reply) =>
-    refuse(reply, { code: METHODS.includes(request.method) ? 'not-found' : 'method-not-allowed' }),
+    app.limits.notFound(request, reply)
+      ? refuse(reply, { code: METHODS.includes(request.method) ? 'not-found' : 'method-not-allowed' })
+      : reply,
   )
 
   await app.register(securityHeadersOnAll, { headers })
@@ -55,6 +61,9 @@ export async function buildApi(deps: {
   await app.register(drain)
   await app.register(core, { core: deps.core })
   await app.register(redis)
+  await app.register(client)
+  await app.register(limits, { config })
+  await app.register(blacklist)
   await app.register(crossSite, { publicOrigin: config.PUBLIC_ORIGIN })
 
   // The purchase itself, and what everybody may see: no session plugin, no hooks beside those above.
@@ -69,6 +78,7 @@ export async function buildApi(deps: {
   // What belongs to one person.
   await app.register(async (personal) => {
     await personal.register(session, sessions)
+    personal.addHook('onRequest', app.admitVisitor)
     await personal.register(authRoutes, { prefix: API })
     await personal.register(orderRoutes, { prefix: API })
     await personal.register(pageRoutes, sessions)
@@ -85,6 +95,8 @@ function createApp(config: ApiConfig, log: Logger, headers: SecurityHeaders): Fa
     // Never a client's header: it would let anybody write into the logs of somebody else's request.
     requestIdHeader: false,
     genReqId: createRequestIds(),
+    // A list alone: a number of hops or `true` would believe what anybody writes into X-Forwarded-For.
+    trustProxy: config.TRUSTED_PROXIES === undefined ? false : listOf(config.TRUSTED_PROXIES),
     bodyLimit: 16 * 1024,
     connectionTimeout: config.IDLE_TIMEOUT_MS,
     keepAliveTimeout: config.IDLE_TIMEOUT_MS,

@@ -1,4 +1,11 @@
-import { HealthConfig, Secrets, SharedConfig } from '@blitzbuy/core/config'
+import {
+  HealthConfig,
+  RulesConfig,
+  Secrets,
+  SharedConfig,
+  TrustedProxies,
+  limitSetting,
+} from '@blitzbuy/core/config'
 import { Type, type Static } from 'typebox'
 
 export const ApiConfig = Type.Object({
@@ -19,6 +26,18 @@ export const ApiConfig = Type.Object({
   IDLE_TIMEOUT_MS: timeout('a connection may be silent before it is closed', 30_000),
   SESSION_SECRETS: Secrets,
   ORDER_ID_SECRETS: Secrets,
+  TRUSTED_PROXIES: TrustedProxies,
+  // Shared by all instances. Many people may stand behind one address, so it has many times what a user has.
+  LIMIT_AUTH_ADDRESS: limitSetting('300/60'),
+  LIMIT_AUTH_USER: limitSetting('30/60'),
+  LIMIT_CHALLENGE_ADDRESS: limitSetting('1200/60'),
+  LIMIT_CHALLENGE_USER: limitSetting('20/60'),
+  // Of each instance.
+  LIMIT_PURCHASE_ADDRESS: limitSetting('2000/10'),
+  LIMIT_PURCHASE_USER: limitSetting('60/10'),
+  LIMIT_PURCHASE_RETRY: limitSetting('10/10'),
+  LIMIT_NOT_FOUND: limitSetting('300/60'),
+  ...RulesConfig.properties,
 })
 export type ApiConfig = Readonly<Static<typeof ApiConfig>>
 

@@ -1,11 +1,14 @@
 import { loadConfig } from '@blitzbuy/core/config'
 import { startHealthServer } from '@blitzbuy/core/health'
 import { createLog } from '@blitzbuy/core/log'
+import { redisReady } from '@blitzbuy/core/redis/connect-redis'
 import { runProcess } from '@blitzbuy/core/run-process'
 
 import { buildApi } from './app.ts'
 import { ApiConfig } from './config.ts'
 import { wireCore } from './wire-core.ts'
+
+const FIRST_CONNECTION_MS = 2_000
 
 await runProcess('api', async () => {
   const config = loadConfig(ApiConfig)
@@ -17,6 +20,10 @@ await runProcess('api', async () => {
     port: config.HEALTH_PORT,
     checks: core.checks,
   })
+  // Nobody on the blacklist slips in while it is read; without Redis nobody can do anything anyway.
+  await redisReady(core.redis, FIRST_CONNECTION_MS)
+    .then(() => core.blacklist.load())
+    .catch(() => undefined)
   await app.listen({ host: config.HOST, port: config.PORT })
 
   return {

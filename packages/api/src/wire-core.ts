@@ -1,5 +1,9 @@
 import type { Logger } from '@blitzbuy/core/log'
 import { listOf } from '@blitzbuy/core/config'
+import { BLACKLIST_REFRESH_MS, createBlacklist } from '@blitzbuy/core/gate/blacklist'
+import { createBlacklistEntries } from '@blitzbuy/core/gate/blacklist-entries'
+import { createSharedBuckets } from '@blitzbuy/core/gate/limits'
+import { createStrikes, readStrikeRules } from '@blitzbuy/core/gate/strikes'
 import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
 import { createOrders } from '@blitzbuy/core/order/orders'
 import { createPayOrder } from '@blitzbuy/core/order/pay-order'
@@ -7,10 +11,11 @@ import { createPurchase } from '@blitzbuy/core/order/purchase'
 import { createReadOrder } from '@blitzbuy/core/order/read-order'
 import { connectBroker } from '@blitzbuy/core/rabbitmq/connect-broker'
 import { createPublishReservations } from '@blitzbuy/core/rabbitmq/publish'
-import { SESSION_ENDED, UNITS_ROSE } from '@blitzbuy/core/redis/channels'
+import { BLACKLIST_CHANGED, SESSION_ENDED, UNITS_ROSE } from '@blitzbuy/core/redis/channels'
 import { connectRedis, connectRedisSubscriber } from '@blitzbuy/core/redis/connect-redis'
 import { listen } from '@blitzbuy/core/redis/listen'
 import { createRedisClock } from '@blitzbuy/core/redis/redis-clock'
+import { repeat, type Repeating } from '@blitzbuy/core/repeat'
 import { createHandOff } from '@blitzbuy/core/reservation/hand-off'
 import { createOrderIds } from '@blitzbuy/core/reservation/order-id'
 import { createPurchaseBatches } from '@blitzbuy/core/reservation/purchase-batches'
@@ -39,16 +44,25 @@ export function wireCore(config: ApiConfig, log: Logger) {
   redis.on('ready', () => void clock.refresh().catch(() => undefined))
   const flags = createSoldOutFlags()
   const sessions = createSessions(redis)
+  const blacklist = createBlacklist({ entries: createBlacklistEntries(redis), clock })
+  let refreshing: Repeating | undefined
+  // From the first connection on: before that it would only report an outage that is none.
+  redis.once('ready', () => {
+    refreshing = repeat('refresh the blacklist', BLACKLIST_REFRESH_MS, () => blacklist.refresh(), log)
+  })
   listen(subscriber, redis, {
     [UNITS_ROSE]: (message) => {
       const [saleId, epoch, seq] = message.split(':').map(Number)
       if (saleId && epoch && seq) flags.lower(saleId, epoch, seq)
     },
     [SESSION_ENDED]: (sessionId) => sessions.forget(sessionId),
+    [BLACKLIST_CHANGED]: (message) => blacklist.heard(message),
     // Whatever was said while nobody listened is lost.
     onSubscribed: () => {
       flags.lowerAll()
       sessions.forgetAll()
+      // Should this fail, the next refresh sees that the copy is behind.
+      void blacklist.load().catch(() => undefined)
     },
   })
 
@@ -69,6 +83,9 @@ export function wireCore(config: ApiConfig, log: Logger) {
   return {
     accounts: createAccounts(mysql),
     sessions,
+    blacklist,
+    strikes: createStrikes({ redis, rules: readStrikeRules(config), log }),
+    sharedBuckets: createSharedBuckets(redis),
     clock,
     flags,
     saleViews: createSaleViews({ sales, readStocks: createReadStocks(redis), clock }),
@@ -85,6 +102,7 @@ export function wireCore(config: ApiConfig, log: Logger) {
       await batches.drained()
       await handOff.close()
       await broker.close()
+      await refreshing?.close()
       subscriber.disconnect()
       redis.disconnect()
       await mysql.close()

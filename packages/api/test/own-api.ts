@@ -1,3 +1,4 @@
+import { loadConfig } from '@blitzbuy/core/config'
 import { createLog } from '@blitzbuy/core/log'
 import { redisReady } from '@blitzbuy/core/redis/connect-redis'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
@@ -5,7 +6,7 @@ import { afterAll, beforeAll } from 'vitest'
 
 import { useOwnStores, type OwnStores } from '../../core/test/own-stores.ts'
 import { buildApi } from '../src/app.ts'
-import type { ApiConfig } from '../src/config.ts'
+import { ApiConfig } from '../src/config.ts'
 import { wireCore, type Core } from '../src/wire-core.ts'
 
 export const PUBLIC_ORIGIN = 'http://shop.test'
@@ -17,13 +18,18 @@ export interface OwnApi {
   config: ApiConfig
 }
 
-/** An api on stores of its own, inside the test's process. */
-export function useOwnApi(): OwnApi {
+/** An api on stores of its own, inside the test's process; `changes` are variables of its environment. */
+export function useOwnApi(changes: Record<string, string> = {}): OwnApi {
   const stores = useOwnStores()
+  return useApiOn(stores, changes)
+}
+
+/** One more instance on the same stores. */
+export function useApiOn(stores: OwnStores, changes: Record<string, string> = {}): OwnApi {
   const api = { stores } as OwnApi
 
   beforeAll(async () => {
-    api.config = {
+    api.config = loadConfig(ApiConfig, {
       NODE_ENV: 'test',
       LOG_LEVEL: 'fatal',
       MYSQL_URL: stores.mysqlUrl,
@@ -31,16 +37,16 @@ export function useOwnApi(): OwnApi {
       AMQP_URL: stores.amqpUrl,
       NAMESPACE: stores.namespace,
       HEALTH_HOST: '127.0.0.1',
-      HEALTH_PORT: 0,
+      HEALTH_PORT: '0',
       HOST: '127.0.0.1',
-      PORT: 0,
+      PORT: '0',
       PUBLIC_ORIGIN,
-      HEADERS_TIMEOUT_MS: 10_000,
-      REQUEST_TIMEOUT_MS: 15_000,
-      IDLE_TIMEOUT_MS: 30_000,
       SESSION_SECRETS: 's'.repeat(32),
       ORDER_ID_SECRETS: 'o'.repeat(32),
-    }
+      // Limits stay on: each shopper has an address of their own, which this proxy tells.
+      TRUSTED_PROXIES: '127.0.0.1',
+      ...changes,
+    })
     const log = createLog({ name: 'api', level: 'fatal' })
     api.core = wireCore(api.config, log)
     await redisReady(api.core.redis, 5_000)
@@ -63,6 +69,8 @@ export interface Shopper {
   cookie: string
   phone: string
   password: string
+  /** Where they sit: what the proxy says in X-Forwarded-For. */
+  address: string
   call: Call
 }
 
@@ -74,13 +82,22 @@ export function newPhone(): string {
   return `+86138${String(lastPhone).padStart(8, '0')}`
 }
 
+let lastAddress = 0
+
+/** An IPv4 address that nobody else of this test file has. */
+export function newAddress(): string {
+  lastAddress += 1
+  return `10.${(lastAddress >> 16) & 255}.${(lastAddress >> 8) & 255}.${lastAddress & 255}`
+}
+
 /** Registers by the api and keeps the session's cookie. */
-export async function newShopper(api: OwnApi): Promise<Shopper> {
+export async function newShopper(api: OwnApi, address: string = newAddress()): Promise<Shopper> {
   const phone = newPhone()
   const password = 'correct horse battery'
   const answer = await api.app.inject({
     method: 'POST',
     url: '/api/v1/auth/register',
+    headers: { 'x-forwarded-for': address },
     payload: { phone, password },
   })
   const cookie = cookieOf(answer)
@@ -89,7 +106,9 @@ export async function newShopper(api: OwnApi): Promise<Shopper> {
     cookie,
     phone,
     password,
-    call: (options) => api.app.inject({ ...options, headers: { cookie, ...options.headers } }),
+    address,
+    call: (options) =>
+      api.app.inject({ ...options, headers: { cookie, 'x-forwarded-for': address, ...options.headers } }),
   }
 }
 

@@ -1,8 +1,9 @@
-import { envSchema } from 'env-schema'
+import { envSchema, type EnvSchemaOpt } from 'env-schema'
 import { Type, type Static, type TObject } from 'typebox'
 
 import { defaultCredentials } from './default-credentials.ts'
 import { ConfigInvalid } from './errors.ts'
+import { isNetworkList } from './ip-address.ts'
 
 /** Settings that every process needs. Each `description` is what a person reads when the value is wrong. */
 export const SharedConfig = Type.Object({
@@ -54,10 +55,52 @@ export const Secrets = Type.String({
     'one or more secrets of at least 32 characters, separated by commas; the first one signs, all verify',
 })
 
+/**
+ * The proxies whose X-Forwarded-For is believed. A list, never "all" or a number of hops: whoever is not listed could
+ * write any address there, and so get a limit of their own with every request.
+ */
+export const TrustedProxies = Type.Optional(
+  Type.String({
+    format: 'network-list',
+    description:
+      'addresses or CIDR ranges, separated by commas, e.g. 10.0.0.5,fd00::/64; no range of everybody',
+  }),
+)
+
+/** A limit, as `readLimit` of core/gate/limits reads it. */
+export const limitSetting = (value: string) =>
+  Type.String({
+    pattern: '^[1-9]\\d{0,8}/[1-9]\\d{0,6}$',
+    default: value,
+    description: 'requests/seconds, e.g. 300/60',
+  })
+
+/** A rule of the blacklist, as `readStrikeRules` of core/gate/strikes reads it. */
+const ruleSetting = (value: string) =>
+  Type.String({
+    pattern: '^(off|[1-9]\\d{0,8}(/[1-9]\\d{0,8}){2})$',
+    default: value,
+    description: 'strikes/seconds in which they count/seconds on the blacklist, e.g. 10/600/3600, or off',
+  })
+
+/** When a rule puts somebody on the blacklist. The address rule is mild: many people may stand behind one address. */
+export const RulesConfig = Type.Object({
+  RULE_CAPTCHA_WRONG: ruleSetting('20/600/900'),
+  RULE_TOKEN_MISUSE: ruleSetting('10/600/3600'),
+  RULE_LIMIT_BREACH: ruleSetting('10/600/3600'),
+  RULE_LIMIT_BREACH_ADDRESS: ruleSetting('60/3600/900'),
+  RULE_ORDER_UNPAID: ruleSetting('3/86400/86400'),
+})
+export type RulesConfig = Readonly<Static<typeof RulesConfig>>
+
 interface SchemaProblem {
   instancePath: string
   keyword: string
   params: { missingProperty?: string }
+}
+
+const AJV: NonNullable<EnvSchemaOpt['ajv']> = {
+  customOptions: (ajv) => ajv.addFormat('network-list', isNetworkList),
 }
 
 /**
@@ -73,7 +116,7 @@ export function loadConfig<Schema extends TObject>(
   const data = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
   let config: Static<Schema>
   try {
-    config = envSchema<Static<Schema>>({ schema, data, dotenv: false })
+    config = envSchema<Static<Schema>>({ schema, data, dotenv: false, ajv: AJV })
   } catch (error) {
     const { errors } = error as { errors?: SchemaProblem[] }
     if (!errors) throw error

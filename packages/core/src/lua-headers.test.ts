@@ -2,6 +2,9 @@ import { readdirSync } from 'node:fs'
 
 import { describe, expect, it } from 'vitest'
 
+import { blacklistPutScript, blacklistRemoveScript } from './gate/blacklist-entries.ts'
+import { countRequestScript } from './gate/limits.ts'
+import { strikeScript } from './gate/strikes.ts'
 import { readLua, type LuaScript } from './redis/lua-script.ts'
 import { claimUnsettledScript } from './reservation/relay.ts'
 import * as build from './stock/build-stock.ts'
@@ -14,6 +17,10 @@ const scripts: LuaScript[] = [
   settleScript,
   returnScript,
   claimUnsettledScript,
+  blacklistPutScript,
+  blacklistRemoveScript,
+  strikeScript,
+  countRequestScript,
   ...Object.values(build),
 ]
 

@@ -1,5 +1,7 @@
 import { loadConfig } from '@blitzbuy/core/config'
 import { startHealthServer } from '@blitzbuy/core/health'
+import { userSubject } from '@blitzbuy/core/gate/blacklist-subject'
+import { createStrikes, readStrikeRule } from '@blitzbuy/core/gate/strikes'
 import { createLog } from '@blitzbuy/core/log'
 import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
 import { createExpireOrders, createReturnDueStock } from '@blitzbuy/core/order/expire-orders'
@@ -54,8 +56,16 @@ await runProcess('order-worker', async () => {
   })
   // A timer that runs before the first connection would only report an outage that is none.
   await redisReady(redis, FIRST_CONNECTION_MS).catch(() => undefined)
+  const strikes = createStrikes({
+    redis,
+    rules: { 'order-unpaid': readStrikeRule(config.RULE_ORDER_UNPAID) },
+    log,
+  })
+  const strikeUnpaid = (userIds: readonly number[]): void => {
+    for (const userId of userIds) void strikes.record('order-unpaid', userSubject(userId))
+  }
   const timers = [
-    repeat('expire orders', EXPIRE_EVERY_MS, createExpireOrders(mysql), log),
+    repeat('expire orders', EXPIRE_EVERY_MS, createExpireOrders(mysql, strikeUnpaid), log),
     repeat('return stock', RETURN_EVERY_MS, createReturnDueStock(mysql, createReturnStock(redis)), log),
   ]
 

@@ -17,7 +17,11 @@ const DEADLINE_MS = 10_000
  */
 export type ExpireOrders = () => Promise<number>
 
-export function createExpireOrders(mysql: Mysql): ExpireOrders {
+/** @param onUnpaid hears, after the commit, whose orders were ended; a crash in between is a strike that nobody gets. */
+export function createExpireOrders(
+  mysql: Mysql,
+  onUnpaid: (userIds: readonly number[]) => void = () => undefined,
+): ExpireOrders {
   return async () => {
     const due = await mysql.use(async ({ connection }) => {
       const [rows] = await connection.query<(RowDataPacket & { id: string; saleId: number })[]>(
@@ -29,7 +33,7 @@ export function createExpireOrders(mysql: Mysql): ExpireOrders {
     })
     let ended = 0
     for (const [saleId, orders] of groupBySale(due)) {
-      ended += await mysql.transaction(
+      const userIds = await mysql.transaction(
         ({ connection }) =>
           expireInSale(
             connection,
@@ -38,27 +42,29 @@ export function createExpireOrders(mysql: Mysql): ExpireOrders {
           ),
         DEADLINE_MS,
       )
+      ended += userIds.length
+      onUnpaid(userIds)
     }
     return ended
   }
 }
 
 /** Lock order: sale row, then orders. A row that is being paid right now is skipped and looked at again next time. */
-async function expireInSale(connection: Connection, saleId: number, orderIds: string[]): Promise<number> {
+async function expireInSale(connection: Connection, saleId: number, orderIds: string[]): Promise<number[]> {
   await connection.query('SELECT id FROM sales WHERE id = ? FOR UPDATE', [saleId])
-  const [rows] = await connection.query<(RowDataPacket & { id: string; quantity: number })[]>(
-    `SELECT id, quantity FROM orders
+  const [rows] = await connection.query<(RowDataPacket & { id: string; userId: number; quantity: number })[]>(
+    `SELECT id, user_id AS userId, quantity FROM orders
       WHERE id IN (?) AND state = 'awaiting_payment' AND pay_before < UTC_TIMESTAMP(3) FOR UPDATE SKIP LOCKED`,
     [orderIds],
   )
-  if (rows.length === 0) return 0
+  if (rows.length === 0) return []
   await connection.query(
     `UPDATE orders SET state = 'expired', live = NULL, return_due = 1, ended_at = UTC_TIMESTAMP(3) WHERE id IN (?)`,
     [rows.map((row) => row.id)],
   )
   const units = rows.reduce((sum, row) => sum + row.quantity, 0)
   await connection.query('UPDATE sales SET units_sold = units_sold - ? WHERE id = ?', [units, saleId])
-  return rows.length
+  return rows.map((row) => row.userId)
 }
 
 /**

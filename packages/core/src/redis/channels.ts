@@ -4,8 +4,10 @@ import type { Redis } from 'ioredis'
 export const UNITS_ROSE = 'units-rose'
 /** A session id: every instance forgets its local copy. */
 export const SESSION_ENDED = 'session-ended'
+/** `version\nsubject\nvalue`, an empty value for a removal: every instance changes its copy of the blacklist. */
+export const BLACKLIST_CHANGED = 'blacklist-changed'
 
-export type ChannelName = typeof UNITS_ROSE | typeof SESSION_ENDED
+export type ChannelName = typeof UNITS_ROSE | typeof SESSION_ENDED | typeof BLACKLIST_CHANGED
 
 /** Channels carry the namespace of the connection's keys; Redis itself does not prefix them. */
 export function channelOf(redis: Redis, name: ChannelName): string {

@@ -7,10 +7,11 @@ import { AccountAnswer, LoginBody, RegisterBody } from '../../schemas/accounts.t
 /** Accounts and sessions. */
 const authRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { accounts } = app.core
+  const guarded = { onRequest: app.limits.auth, preHandler: app.admitPhone }
 
   app.post(
     '/auth/register',
-    { schema: { body: RegisterBody, response: { 201: AccountAnswer } } },
+    { ...guarded, schema: { body: RegisterBody, response: { 201: AccountAnswer } } },
     async (request, reply) => {
       const outcome = await accounts.register(request.body)
       switch (outcome.kind) {
@@ -29,16 +30,17 @@ const authRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
   app.post(
     '/auth/login',
-    { schema: { body: LoginBody, response: { 200: AccountAnswer } } },
+    { ...guarded, schema: { body: LoginBody, response: { 200: AccountAnswer } } },
     async (request, reply) => {
       const account = await accounts.authenticate(request.body)
       if (!account) return refuse(reply, { code: 'credentials-invalid' })
+      if (!app.admitUser(account.userId, reply)) return reply
       await beginSession(request, account)
       return account
     },
   )
 
-  app.post('/auth/logout', async (request, reply) => {
+  app.post('/auth/logout', { config: { isOpenToBlocked: true } }, async (request, reply) => {
     await request.session.destroy()
     return reply.code(204).send()
   })

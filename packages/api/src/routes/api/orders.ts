@@ -53,6 +53,7 @@ const orderRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/orders',
     {
+      config: { isOpenToBlocked: true },
       schema: {
         querystring: Type.Object(
           { cursor: Type.Optional(Type.String({ maxLength: 64 })) },
@@ -74,7 +75,7 @@ const orderRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/orders/:orderId',
-    { schema: { params: OrderParams, response: { 200: OrderAnswer } } },
+    { config: { isOpenToBlocked: true }, schema: { params: OrderParams, response: { 200: OrderAnswer } } },
     async (request, reply) => {
       const account = requireAccount(request, reply)
       if (!account) return reply

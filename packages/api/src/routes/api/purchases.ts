@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from 'node:http'
+
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 
 import { createReadBuyer, type SessionOptions } from '../../plugins/session.ts'
@@ -14,7 +16,8 @@ import {
 
 /**
  * The hot route. Registered outside the session plugin; every step costs what it must and no more:
- * the flag (no trip, before session and body), the session (local copy first), the batch.
+ * the flag, the blacklist and the limits (no trip; what the address decides before session and body), the session
+ * (local copy first), the batch.
  */
 const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, options) => {
   const { flags, sessions, purchase, saleViews, clock } = app.core
@@ -26,9 +29,9 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
       schema: { params: SaleParams, body: PurchaseBody, response: { 200: OrderAnswer, 202: PurchaseAnswer } },
       onRequest: (request, reply, done) => {
         // Whose answer was lost may hold the last unit: a retry asks the stock itself.
-        const isRetry = request.headers['x-purchase-retry'] === '1'
-        if (!isRetry && flags.isRaised(Number(request.params.saleId)))
+        if (!isRetry(request) && flags.isRaised(Number(request.params.saleId)))
           return void refuse(reply, { code: 'sold-out' })
+        if (!app.admitAddress(request, reply) || !app.limits.purchaseOfAddress(request, reply)) return
         done()
       },
       // No body at all means one unit.
@@ -42,6 +45,9 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
       if (!saleId) return refuse(reply, { code: 'not-found' })
       const buyer = await readBuyer(request)
       if (!buyer) return refuse(reply, { code: 'login-required' })
+      if (!app.admitUser(buyer.userId, reply) || !app.limits.purchaseOfUser(buyer.userId, reply)) return reply
+      if (isRetry(request) && flags.isRaised(saleId) && !app.limits.retryOfUser(buyer.userId, reply))
+        return reply
 
       const outcome = await purchase({
         saleId,
@@ -78,3 +84,7 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
 }
 
 export default purchaseRoutes
+
+function isRetry(request: { headers: IncomingHttpHeaders }): boolean {
+  return request.headers['x-purchase-retry'] === '1'
+}

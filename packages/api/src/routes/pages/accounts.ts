@@ -28,18 +28,20 @@ const accountPages: FastifyPluginAsync = async (app) => {
   app.get<NextQuery>('/login', (request, reply) => showEmpty(request, reply, 'log-in'))
   app.get<NextQuery>('/register', (request, reply) => showEmpty(request, reply, 'register'))
 
-  app.post('/login', { errorHandler: showStaleForm('log-in') }, async (request, reply) => {
+  const guarded = { onRequest: app.limits.auth, preHandler: app.admitPhone }
+  app.post('/login', { ...guarded, errorHandler: showStaleForm('log-in') }, async (request, reply) => {
     const form = readForm(request)
     const missing = missingFields(form)
     if (missing.length > 0) return showProblems(reply, 'log-in', form, INCOMPLETE, missing)
 
     const account = await accounts.authenticate(form)
     if (!account) return refuseForm(reply, 'log-in', form, 'phone', 'credentials-invalid')
+    if (!app.admitUser(account.userId, reply)) return reply
     await beginSession(request, account)
     return reply.redirect(form.next, 303)
   })
 
-  app.post('/register', { errorHandler: showStaleForm('register') }, async (request, reply) => {
+  app.post('/register', { ...guarded, errorHandler: showStaleForm('register') }, async (request, reply) => {
     const form = readForm(request)
     const problems = missingFields(form)
     if (form.nickname.length > NICKNAME_LENGTH_MAX)
@@ -60,7 +62,7 @@ const accountPages: FastifyPluginAsync = async (app) => {
     }
   })
 
-  app.post('/logout', { config: { needsLogin: true } }, async (request, reply) => {
+  app.post('/logout', { config: { needsLogin: true, isOpenToBlocked: true } }, async (request, reply) => {
     await request.session.destroy()
     return reply.redirect('/', 303)
   })

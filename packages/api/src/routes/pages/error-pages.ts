@@ -15,10 +15,14 @@ export default fp(
   async (app) => {
     app.addHook('onSend', async (request, reply, payload) => {
       if (!isProblem(reply) || !wantsPage(request)) return payload
-      const { code } = JSON.parse(String(payload)) as { code: RefusalCode }
+      const { code, retryAfterMs = 0 } = JSON.parse(String(payload)) as {
+        code: RefusalCode
+        retryAfterMs?: number
+      }
+      const filled = { ref: request.id, s: Math.max(1, Math.ceil(retryAfterMs / 1_000)) }
       reply.type('text/html; charset=utf-8')
       return app.renderPage(reply, 'error', {
-        title: english.text(`refusal.${code}`),
+        title: english.text(`refusal.${code}`, filled),
         status: REFUSALS[code].status,
         advice: adviceOn(code),
         requestId: request.id,

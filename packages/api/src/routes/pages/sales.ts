@@ -32,7 +32,7 @@ const DECIDED_AFTER_MS = 5_000
 
 /** The sale list, one sale, and buying by a form. */
 const salePages: FastifyPluginAsync = async (app) => {
-  const { saleViews, readOrder, purchase, clock } = app.core
+  const { saleViews, readOrder, purchase, flags, clock } = app.core
 
   app.get('/', async (_request, reply) => {
     const sales = await saleViews.list()
@@ -81,6 +81,9 @@ const salePages: FastifyPluginAsync = async (app) => {
     const { saleId } = sale
     const buyer = requireLogin(request, reply, `/sales/${saleId}`)
     if (!buyer) return reply
+    if (!app.limits.purchaseOfAddress(request, reply) || !app.limits.purchaseOfUser(buyer.userId, reply))
+      return reply
+    if (flags.isRaised(saleId) && !app.limits.retryOfUser(buyer.userId, reply)) return reply
     const quantity = readQuantity(readField(request.body, 'quantity'))
     if (quantity === undefined) return refuse(reply, { code: 'request-invalid' })
 

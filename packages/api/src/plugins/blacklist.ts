@@ -1,0 +1,70 @@
+import { parsePhone, type Region } from '@blitzbuy/core/user/phone'
+import type { FastifyReply, FastifyRequest, onRequestHookHandler, preHandlerHookHandler } from 'fastify'
+import fp from 'fastify-plugin'
+
+import { refuse } from '../refusals.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whoever is on the blacklist may still call it. */
+    isOpenToBlocked?: boolean
+  }
+  interface FastifyInstance {
+    /** Each answers whether the request may go on; if not, the refusal has been sent. No trip. */
+    admitAddress(request: FastifyRequest, reply: FastifyReply): boolean
+    admitUser(userId: number, reply: FastifyReply): boolean
+    /** For routes whose body names a phone number: `{ preHandler: app.admitPhone }`. */
+    admitPhone: preHandlerHookHandler
+    /** For everything behind the session: see below. */
+    admitVisitor: onRequestHookHandler
+  }
+}
+
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/**
+ * Keeps those on the blacklist out.
+ *
+ * A blocked user's session is good for nothing but reading their orders and logging out; what they ordered before
+ * stands, and they cannot pay for it. From a blocked address nothing can be done, but pages and sales can be read.
+ * Whoever reads a page anonymously is not asked: the blacklist is for those who act.
+ */
+export default fp(
+  async (app) => {
+    const { blacklist } = app.core
+
+    const admitAddress = (request: FastifyRequest, reply: FastifyReply): boolean => {
+      const { address } = app.clientOf(request)
+      return !address || !blacklist.findAddress(address) || refuseBlocked(reply)
+    }
+    const admitUser = (userId: number, reply: FastifyReply): boolean =>
+      !blacklist.findUser(userId) || refuseBlocked(reply)
+
+    app.decorate('admitAddress', admitAddress)
+    app.decorate('admitUser', admitUser)
+
+    app.decorate('admitVisitor', (request, reply, done) => {
+      if (request.routeOptions.config.isOpenToBlocked) return done()
+      const { account } = request.session
+      const isRead = SAFE.has(request.method)
+      if (isRead && !request.url.startsWith('/api/')) return done()
+      if (account && !admitUser(account.userId, reply)) return
+      if (!isRead && !admitAddress(request, reply)) return
+      done()
+    })
+
+    app.decorate('admitPhone', (request, reply, done) => {
+      const { phone, region } = (request.body ?? {}) as { phone?: unknown; region?: Region }
+      const e164 = typeof phone === 'string' ? parsePhone(phone, region) : undefined
+      if (e164 !== undefined && blacklist.findPhone(e164)) return void refuseBlocked(reply)
+      done()
+    })
+  },
+  { name: 'blacklist', dependencies: ['core', 'client'] },
+)
+
+/** Neither the reason nor the end: both would tell a bot's owner what to change. The reference finds the entry's case. */
+function refuseBlocked(reply: FastifyReply): false {
+  refuse(reply, { code: 'blocked' })
+  return false
+}
