@@ -47,7 +47,8 @@ function expressionsIn(folder: string): [string, RegExp][] {
   return readdirSync(path, { recursive: true, encoding: 'utf8' })
     .filter((name) => /\.[jt]s$/.test(name) && !name.endsWith('.test.ts'))
     .flatMap((name) => {
-      const source = readFileSync(`${path}/${name}`, 'utf8')
+      // A slash in a comment begins no expression.
+      const source = readFileSync(`${path}/${name}`, 'utf8').replaceAll(/^\s*(?:\/?\*|\/\/).*$/gm, '')
       const literals = [...source.matchAll(LITERAL)].map(([, body = '', flags]) => new RegExp(body, flags))
       const patterns = [...source.matchAll(PATTERN)].map(
         ([, body = '']) => new RegExp(body.replaceAll('\\\\', '\\'), 'u'),

@@ -6,6 +6,7 @@ import {
   newAddress,
   newPhone,
   newShopper,
+  openForm,
   useApiOn,
   useOwnApi,
   type OwnApi,
@@ -156,11 +157,12 @@ describe('purchases', () => {
     const saleId = await addWarmSale(one.stores)
     const shopper = await newShopper(one)
     await statusesOf(5, () => buy(shopper, saleId))
+    const { formToken, cookie } = await openForm(one, shopper.cookie)
     const page = await shopper.call({
       method: 'POST',
       url: `/sales/${saleId}/buy`,
-      headers: { accept: 'text/html', 'content-type': 'application/x-www-form-urlencoded' },
-      payload: 'quantity=1',
+      headers: { cookie, accept: 'text/html', 'content-type': 'application/x-www-form-urlencoded' },
+      payload: new URLSearchParams({ formToken, quantity: '1' }).toString(),
     })
     expect(page.statusCode).toBe(429)
     expect(page.headers['retry-after']).toBe('60')

@@ -525,7 +525,7 @@ describe('the route table', () => {
     }
   })
 
-  it('has nothing to show of other people’s orders, on any route, and takes no longer to say so', async () => {
+  it('has nothing to show of other people’s orders, on any route,', async () => {
     const saleId = await addWarmSale(api.stores)
     const owner = await newShopper(api)
     const { orderId } = (await owner.call({ method: 'POST', url: `/api/v1/sales/${saleId}/orders` })).json<{
