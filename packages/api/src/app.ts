@@ -4,10 +4,11 @@ import { listOf } from '@blitzbuy/core/config'
 import type { Logger } from '@blitzbuy/core/log'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 
-import type { ApiConfig } from './config.ts'
+import { sessionLimits, type ApiConfig } from './config.ts'
 import assets from './plugins/assets.ts'
 import core from './plugins/core.ts'
 import crossSite from './plugins/cross-site.ts'
+import deviceCookie from './plugins/device-cookie.ts'
 import drain from './plugins/drain.ts'
 import methodNotAllowed from './plugins/method-not-allowed.ts'
 import redis from './plugins/redis.ts'
@@ -60,7 +61,8 @@ export async function buildApi(deps: {
 
   // What belongs to one person.
   await app.register(async (personal) => {
-    await personal.register(session, sessions)
+    await personal.register(session, { ...sessions, limits: sessionLimits(config) })
+    await personal.register(deviceCookie, sessions)
     await personal.register(authRoutes, { prefix: API })
     await personal.register(orderRoutes, { prefix: API })
     await personal.register(pageRoutes)

@@ -18,7 +18,7 @@ export interface OwnApi {
 }
 
 /** An api on stores of its own, inside the test's process. */
-export function useOwnApi(): OwnApi {
+export function useOwnApi(changes: Partial<ApiConfig> = {}): OwnApi {
   const stores = useOwnStores()
   const api = { stores } as OwnApi
 
@@ -36,6 +36,14 @@ export function useOwnApi(): OwnApi {
       PORT: 0,
       PUBLIC_ORIGIN,
       SESSION_SECRETS: 's'.repeat(32),
+      SESSION_IDLE_SECONDS: 3_600,
+      SESSION_ABSOLUTE_SECONDS: 24 * 3_600,
+      HASHES_AT_ONCE: 1,
+      HASHES_WAITING_MAX: 100,
+      LOGIN_TRIES_PER_ACCOUNT: 10,
+      LOGIN_TRIES_PER_ADDRESS: 200,
+      LOGIN_TRIES_REFILL_SECONDS: 900,
+      ...changes,
       ORDER_ID_SECRETS: 'o'.repeat(32),
     }
     const log = createLog({ name: 'api', level: 'fatal' })

@@ -8,12 +8,15 @@ import * as build from './stock/build-stock.ts'
 import { reserveScript } from './stock/reserve.ts'
 import { returnScript } from './stock/return-stock.ts'
 import { settleScript } from './stock/settle.ts'
+import { giveBackLoginTryScript, takeLoginTryScript } from './user/login-tries.ts'
 
 const scripts: LuaScript[] = [
   reserveScript,
   settleScript,
   returnScript,
   claimUnsettledScript,
+  takeLoginTryScript,
+  giveBackLoginTryScript,
   ...Object.values(build),
 ]
 

@@ -52,6 +52,7 @@ export default fp<{ keepTemplates: boolean }>(
         asset: app.assetUrl,
         // A request that was refused before its session was read has none.
         account: (request.session as typeof request.session | undefined)?.account,
+        isAccountUnknown: (request.session as typeof request.session | undefined)?.away !== undefined,
         path: request.url.split('?', 1)[0],
       }),
     )

@@ -1,6 +1,7 @@
 import fastifyFormbody from '@fastify/formbody'
 import type { FastifyPluginAsync } from 'fastify'
 
+import accountSecurityPages from './account-security.ts'
 import accountPages from './accounts.ts'
 import orderPages from './orders.ts'
 import salePages from './sales.ts'
@@ -15,6 +16,7 @@ const pageRoutes: FastifyPluginAsync = async (app) => {
   await app.register(fastifyFormbody)
   await app.register(salePages)
   await app.register(accountPages)
+  await app.register(accountSecurityPages)
   await app.register(orderPages)
 }
 
