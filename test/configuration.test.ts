@@ -109,6 +109,17 @@ describe('the trusted proxies', () => {
   )
 })
 
+describe('an api in production', () => {
+  it.each(['http://shop.example', 'http://192.168.1.4:3000', 'http://localhost.evil.example'])(
+    'does not start for a site without TLS: %s',
+    async (PUBLIC_ORIGIN) => {
+      const { code, output } = await startWith('api', { ...GOOD, NODE_ENV: 'production', PUBLIC_ORIGIN })
+      expect(code).toBe(1)
+      expect(output).toMatch(/- PUBLIC_ORIGIN is malformed; expected an https:\/\/ origin/)
+    },
+  )
+})
+
 describe('a secret', () => {
   it('is never in the message about it', async () => {
     const { output } = await startWith('api', {

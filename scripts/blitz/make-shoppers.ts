@@ -6,7 +6,7 @@ import type { Redis } from '@blitzbuy/core/redis/connect-redis'
 import type { Account } from '@blitzbuy/core/user/accounts'
 import { hashPassword } from '@blitzbuy/core/user/password'
 import { maskPhone } from '@blitzbuy/core/user/phone'
-import { createSessions, SESSION_TTL_SECONDS } from '@blitzbuy/core/user/sessions'
+import { createSessions, SESSION_LIMITS } from '@blitzbuy/core/user/sessions'
 import type { RowDataPacket } from 'mysql2/promise'
 
 import { sessionCookieName } from '../../packages/api/src/plugins/session.ts'
@@ -88,7 +88,7 @@ export async function createShopperMaker(options: MakeShoppersOptions) {
   /** What a login at the api leaves behind, without the login. */
   async function logIn(account: Account): Promise<string> {
     const sessionId = randomBytes(24).toString('base64url')
-    const lastsMs = SESSION_TTL_SECONDS * 1000
+    const lastsMs = SESSION_LIMITS.absoluteSeconds * 1000
     const cookie = {
       path: '/',
       httpOnly: true,

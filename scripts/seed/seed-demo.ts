@@ -4,6 +4,7 @@ import { connectMysql, type Mysql, type Session } from '@blitzbuy/core/mysql/con
 import { createOrderIds } from '@blitzbuy/core/reservation/order-id'
 import { createSales } from '@blitzbuy/core/sale/sales'
 import { createAccounts } from '@blitzbuy/core/user/accounts'
+import { createHashLine } from '@blitzbuy/core/user/hash-line'
 import { hashPassword } from '@blitzbuy/core/user/password'
 import { parsePhone } from '@blitzbuy/core/user/phone'
 import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise'
@@ -83,7 +84,11 @@ async function demoLogin(
 async function demoUser(mysql: Mysql, phone: string, nickname: string): Promise<number> {
   const found = await findUser(mysql, phone)
   if (found) return found
-  const outcome = await createAccounts(mysql).register({ phone, nickname, password: randomUUID() })
+  const outcome = await createAccounts(mysql, createHashLine({ atOnce: 1, waitingMax: 100 })).register({
+    phone,
+    nickname,
+    password: randomUUID(),
+  })
   if (outcome.kind === 'registered') return outcome.account.userId
   const made = await findUser(mysql, phone)
   if (made) return made

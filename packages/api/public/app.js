@@ -40,6 +40,8 @@ sayTimesInLocalZone()
 const errorSummary = document.querySelector('[data-error-summary]')
 if (errorSummary instanceof HTMLElement) errorSummary.focus()
 for (const form of document.querySelectorAll('form[data-once]')) sendOnce(form)
+const work = document.querySelector('[data-work]')
+if (work instanceof HTMLElement) void doWork(work)
 
 const sale = document.querySelector('[data-sale]')
 if (sale instanceof HTMLElement) runSalePage(sale)
@@ -49,6 +51,30 @@ for (const place of document.querySelectorAll('[data-opens-at-ms][data-server-no
   if (place instanceof HTMLElement) countDownInList(place)
 }
 sayWhatChanged()
+
+/* ---- The human check of a login ---- */
+
+/**
+ * Looks for a text so that SHA-256 of the check's id, a dot and the text begins with enough zero bits.
+ *
+ * @param {HTMLElement} place
+ */
+async function doWork(place) {
+  const form = place.closest('form')
+  const answer = form?.querySelector('input[name="answer"]')
+  const button = form?.querySelector('button[type="submit"]')
+  if (!(answer instanceof HTMLInputElement) || !(button instanceof HTMLButtonElement)) return
+  place.hidden = false
+  button.disabled = true
+  const zeroBits = Number(place.dataset['zeroBits'])
+  const encoder = new TextEncoder()
+  for (let tried = 0; answer.value === ''; tried += 1) {
+    const digest = await crypto.subtle.digest('SHA-256', encoder.encode(`${place.dataset['work']}.${tried}`))
+    if (Math.clz32(new DataView(digest).getUint32(0)) >= zeroBits) answer.value = String(tried)
+  }
+  place.hidden = true
+  button.disabled = false
+}
 
 /* ---- Texts and times ---- */
 

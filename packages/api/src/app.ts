@@ -5,12 +5,13 @@ import type { Logger } from '@blitzbuy/core/log'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 
 import { createAnswerBadPath, createEndConnection } from './answer-unroutable.ts'
-import type { ApiConfig } from './config.ts'
+import { sessionLimits, type ApiConfig } from './config.ts'
 import assets from './plugins/assets.ts'
 import blacklist from './plugins/blacklist.ts'
 import client from './plugins/client.ts'
 import core from './plugins/core.ts'
 import crossSite from './plugins/cross-site.ts'
+import deviceCookie from './plugins/device-cookie.ts'
 import drain from './plugins/drain.ts'
 import limits from './plugins/limits.ts'
 import methodNotAllowed, { METHODS } from './plugins/method-not-allowed.ts'
@@ -77,7 +78,8 @@ export async function buildApi(deps: {
 
   // What belongs to one person.
   await app.register(async (personal) => {
-    await personal.register(session, sessions)
+    await personal.register(session, { ...sessions, limits: sessionLimits(config) })
+    await personal.register(deviceCookie, sessions)
     personal.addHook('onRequest', app.admitVisitor)
     await personal.register(authRoutes, { prefix: API })
     await personal.register(orderRoutes, { prefix: API })

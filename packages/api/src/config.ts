@@ -6,6 +6,8 @@ import {
   TrustedProxies,
   limitSetting,
 } from '@blitzbuy/core/config'
+import { ConfigInvalid } from '@blitzbuy/core/errors'
+import { SESSION_LIMITS, type SessionLimits } from '@blitzbuy/core/user/sessions'
 import { Type, type Static } from 'typebox'
 
 export const ApiConfig = Type.Object({
@@ -25,6 +27,43 @@ export const ApiConfig = Type.Object({
   REQUEST_TIMEOUT_MS: timeout('a request may take to arrive, its body included', 15_000),
   IDLE_TIMEOUT_MS: timeout('a connection may be silent before it is closed', 30_000),
   SESSION_SECRETS: Secrets,
+  SESSION_IDLE_SECONDS: Type.Integer({
+    minimum: 60,
+    default: SESSION_LIMITS.idleSeconds,
+    description: 'how long a session lives that is not used, in seconds, 60 or more',
+  }),
+  SESSION_ABSOLUTE_SECONDS: Type.Integer({
+    minimum: 60,
+    default: SESSION_LIMITS.absoluteSeconds,
+    description: 'how long a session lives however much it is used, in seconds, 60 or more',
+  }),
+  HASHES_AT_ONCE: Type.Integer({
+    minimum: 1,
+    maximum: 64,
+    default: 1,
+    description: 'how many passwords are hashed at the same time, from 1 to 64; each takes a core',
+  }),
+  HASHES_WAITING_MAX: Type.Integer({
+    minimum: 0,
+    maximum: 10_000,
+    default: 100,
+    description: 'how many logins wait for a hash, from 0 to 10000; more are told to come back',
+  }),
+  LOGIN_TRIES_PER_ACCOUNT: Type.Integer({
+    minimum: 1,
+    default: 10,
+    description: 'wrong passwords for one account until a human check is asked for, 1 or more',
+  }),
+  LOGIN_TRIES_PER_ADDRESS: Type.Integer({
+    minimum: 1,
+    default: 200,
+    description: 'wrong passwords from one address until a human check is asked for, 1 or more',
+  }),
+  LOGIN_TRIES_REFILL_SECONDS: Type.Integer({
+    minimum: 1,
+    default: 900,
+    description: 'until all tries of an account or address are there again, in seconds',
+  }),
   ORDER_ID_SECRETS: Secrets,
   TRUSTED_PROXIES: TrustedProxies,
   // Shared by all instances. Many people may stand behind one address, so it has many times what a user has.
@@ -48,4 +87,27 @@ function timeout(what: string, defaultMs: number) {
     default: defaultMs,
     description: `how many milliseconds ${what}, from 100 to 600000`,
   })
+}
+
+/** http is for the machine itself: elsewhere every cookie could be read on the way. */
+const LOCAL_ORIGIN = /^http:\/\/(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/
+
+/**
+ * What no schema of a single variable can say.
+ *
+ * @throws ConfigInvalid for a production that shoppers would reach without TLS.
+ */
+export function checkApiConfig(config: ApiConfig): ApiConfig {
+  const { NODE_ENV, PUBLIC_ORIGIN } = config
+  const isOpen = NODE_ENV === 'production' && !PUBLIC_ORIGIN.startsWith('https:')
+  if (isOpen && !LOCAL_ORIGIN.test(PUBLIC_ORIGIN)) {
+    throw new ConfigInvalid([
+      'PUBLIC_ORIGIN is malformed; expected an https:// origin with NODE_ENV=production (http:// only for localhost)',
+    ])
+  }
+  return config
+}
+
+export function sessionLimits(config: ApiConfig): SessionLimits {
+  return { idleSeconds: config.SESSION_IDLE_SECONDS, absoluteSeconds: config.SESSION_ABSOLUTE_SECONDS }
 }

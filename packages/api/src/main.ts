@@ -5,13 +5,14 @@ import { redisReady } from '@blitzbuy/core/redis/connect-redis'
 import { runProcess } from '@blitzbuy/core/run-process'
 
 import { buildApi } from './app.ts'
-import { ApiConfig } from './config.ts'
+import { ApiConfig, checkApiConfig } from './config.ts'
 import { wireCore } from './wire-core.ts'
 
 const FIRST_CONNECTION_MS = 2_000
+const LISTEN_BACKLOG = 4_096
 
 await runProcess('api', async () => {
-  const config = loadConfig(ApiConfig)
+  const config = checkApiConfig(loadConfig(ApiConfig))
   const log = createLog({ name: 'api', level: config.LOG_LEVEL })
   const core = wireCore(config, log)
   const app = await buildApi({ config, core, log })
@@ -24,7 +25,8 @@ await runProcess('api', async () => {
   await redisReady(core.redis, FIRST_CONNECTION_MS)
     .then(() => core.blacklist.load())
     .catch(() => undefined)
-  await app.listen({ host: config.HOST, port: config.PORT })
+  // Node's default of 511 connections that wait to be accepted is less than a rush brings in one moment.
+  await app.listen({ host: config.HOST, port: config.PORT, backlog: LISTEN_BACKLOG })
 
   return {
     log,

@@ -5,6 +5,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 export const REFUSALS = {
   'request-invalid': { status: 400, title: 'The request is not valid.' },
   'login-required': { status: 401, title: 'Log in first.' },
+  'captcha-required': { status: 401, title: 'Show that you are a person, then try again.' },
   'credentials-invalid': { status: 401, title: 'Phone number or password is incorrect.' },
   'cross-site': { status: 403, title: 'This request came from another site.' },
   'csrf-invalid': { status: 403, title: 'This form was too old, or not ours.' },
@@ -26,13 +27,17 @@ export const REFUSALS = {
   'body-too-large': { status: 413, title: 'The body is too large.' },
   'media-type-unsupported': { status: 415, title: 'Send application/json.' },
   'phone-invalid': { status: 422, title: 'This is not a US or Chinese phone number.' },
-  'password-weak': { status: 422, title: 'Use 8 to 128 characters for the password.' },
   'headers-too-large': { status: 431, title: 'The headers are too large.' },
   'rate-limited': { status: 429, title: 'You are going too fast.' },
+  'password-weak': {
+    status: 422,
+    title: 'Use 8 to 128 characters, and not a password that many people have.',
+  },
+  'password-incorrect': { status: 422, title: 'The old password is incorrect.' },
   internal: { status: 500, title: 'Something went wrong on our side.' },
   'dependency-unavailable': { status: 503, title: 'We cannot do this right now.' },
   'sale-warming': { status: 503, title: 'The sale is about to start.' },
-  overloaded: { status: 503, title: 'We are very busy and have not taken your order yet.' },
+  overloaded: { status: 503, title: 'We are very busy, and nothing was done yet.' },
   'outcome-unknown': {
     status: 503,
     title: 'We do not know yet whether this succeeded. Ask again with x-purchase-retry: 1.',

@@ -26,9 +26,14 @@ import { createReturnStock } from '@blitzbuy/core/stock/return-stock'
 import { createSoldOutFlags } from '@blitzbuy/core/stock/sold-out-flags'
 import { storeChecks } from '@blitzbuy/core/store-checks'
 import { createAccounts } from '@blitzbuy/core/user/accounts'
+import { createChangePassword } from '@blitzbuy/core/user/change-password'
+import { createHashLine } from '@blitzbuy/core/user/hash-line'
+import { createLogIn } from '@blitzbuy/core/user/log-in'
+import { createLoginTries } from '@blitzbuy/core/user/login-tries'
+import { createLoginWorks } from '@blitzbuy/core/user/login-work'
 import { createSessions } from '@blitzbuy/core/user/sessions'
 
-import type { ApiConfig } from './config.ts'
+import { sessionLimits, type ApiConfig } from './config.ts'
 import { createSaleViews } from './sale-views.ts'
 
 export type Core = ReturnType<typeof wireCore>
@@ -43,7 +48,7 @@ export function wireCore(config: ApiConfig, log: Logger) {
   const clock = createRedisClock(redis)
   redis.on('ready', () => void clock.refresh().catch(() => undefined))
   const flags = createSoldOutFlags()
-  const sessions = createSessions(redis)
+  const sessions = createSessions(redis, sessionLimits(config))
   const blacklist = createBlacklist({ entries: createBlacklistEntries(redis), clock })
   let refreshing: Repeating | undefined
   // From the first connection on: before that it would only report an outage that is none.
@@ -55,7 +60,7 @@ export function wireCore(config: ApiConfig, log: Logger) {
       const [saleId, epoch, seq] = message.split(':').map(Number)
       if (saleId && epoch && seq) flags.lower(saleId, epoch, seq)
     },
-    [SESSION_ENDED]: (sessionId) => sessions.forget(sessionId),
+    [SESSION_ENDED]: (sessionIds) => listOf(sessionIds).forEach((id) => sessions.forget(id)),
     [BLACKLIST_CHANGED]: (message) => blacklist.heard(message),
     // Whatever was said while nobody listened is lost.
     onSubscribed: () => {
@@ -80,8 +85,22 @@ export function wireCore(config: ApiConfig, log: Logger) {
   })
   const sales = createSales(mysql)
 
+  const line = createHashLine({ atOnce: config.HASHES_AT_ONCE, waitingMax: config.HASHES_WAITING_MAX })
+  const accounts = createAccounts(mysql, line)
+  const tries = createLoginTries(redis, {
+    perAccount: config.LOGIN_TRIES_PER_ACCOUNT,
+    perAddress: config.LOGIN_TRIES_PER_ADDRESS,
+    refillMs: config.LOGIN_TRIES_REFILL_SECONDS * 1000,
+  })
+  const loginWorks = createLoginWorks(redis, listOf(config.SESSION_SECRETS))
+  const verifyHumanCheck = loginWorks.verify
+
   return {
-    accounts: createAccounts(mysql),
+    accounts,
+    logIn: createLogIn({ accounts, line, tries, verifyHumanCheck, log }),
+    changePassword: createChangePassword({ accounts, sessions, tries, verifyHumanCheck }),
+    loginWorks,
+    hashLine: line,
     sessions,
     blacklist,
     strikes: createStrikes({ redis, rules: readStrikeRules(config), log }),

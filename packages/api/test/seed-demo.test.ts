@@ -47,9 +47,11 @@ describe('demo data', () => {
     const second = await seed()
     expect(second.salesAdded).toBe(0)
     expect(await query('SELECT title FROM products GROUP BY title HAVING COUNT(*) > 1')).toEqual([])
-    expect(await api.core.accounts.authenticate(first.shopper)).toBeUndefined()
-    expect(await api.core.accounts.authenticate(second.shopper)).toMatchObject({ role: 'shopper' })
-    expect(await api.core.accounts.authenticate(second.operator)).toMatchObject({ role: 'operator' })
+    const logIn = (credentials: { phone: string; password: string }) =>
+      api.core.logIn({ ...credentials, address: '127.0.0.1' })
+    expect(await logIn(first.shopper)).toEqual({ kind: 'credentials_invalid' })
+    expect(await logIn(second.shopper)).toMatchObject({ account: { role: 'shopper' } })
+    expect(await logIn(second.operator)).toMatchObject({ account: { role: 'operator' } })
   })
 
   it('is fresh again when no sale is open any more', async () => {

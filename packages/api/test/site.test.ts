@@ -469,7 +469,12 @@ describe('the route table', () => {
     'POST /api/v1/auth/register': 'public',
     'POST /api/v1/auth/login': 'public',
     'POST /api/v1/auth/logout': 'public',
+    'POST /api/v1/auth/logout-all': 'login',
+    'POST /api/v1/auth/password': 'login',
+    'POST /api/v1/auth/captchas': 'public',
     'GET /api/v1/me': 'login',
+    'GET /api/v1/me/sessions': 'login',
+    'DELETE /api/v1/me/sessions/:sessionId': 'login',
     'GET /api/v1/orders': 'login',
     'GET /api/v1/orders/:orderId': 'owner',
     'POST /api/v1/orders/:orderId/payments': 'owner',
@@ -482,6 +487,10 @@ describe('the route table', () => {
     'GET /sales/:saleId': 'public',
     'POST /sales/:saleId/buy': 'login',
     'GET /sales/:saleId/confirming': 'login',
+    'GET /account/sessions': 'login',
+    'POST /account/sessions/:id/end': 'login',
+    'POST /account/sessions/end': 'login',
+    'POST /account/password': 'login',
     'GET /orders': 'login',
     'GET /orders/:orderId': 'owner',
     'POST /orders/:orderId/pay': 'owner',
@@ -497,7 +506,7 @@ describe('the route table', () => {
   const callOf = (route: string, ids: { saleId: number; orderId: string }) => {
     const [method = '', url = ''] = route.split(' ')
     return {
-      method: method as 'GET' | 'POST',
+      method: method as 'GET' | 'POST' | 'DELETE',
       url: url.replace(':saleId', String(ids.saleId)).replace(':orderId', ids.orderId),
       headers: url.startsWith('/api/') ? {} : HTML,
     }

@@ -11,6 +11,7 @@ import * as build from './stock/build-stock.ts'
 import { reserveScript } from './stock/reserve.ts'
 import { returnScript } from './stock/return-stock.ts'
 import { settleScript } from './stock/settle.ts'
+import { giveBackLoginTryScript, takeLoginTryScript } from './user/login-tries.ts'
 
 const scripts: LuaScript[] = [
   reserveScript,
@@ -21,6 +22,8 @@ const scripts: LuaScript[] = [
   blacklistRemoveScript,
   strikeScript,
   countRequestScript,
+  takeLoginTryScript,
+  giveBackLoginTryScript,
   ...Object.values(build),
 ]
 

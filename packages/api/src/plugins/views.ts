@@ -54,6 +54,7 @@ export default fp<{ keepTemplates: boolean }>(
         asset: app.assetUrl,
         // A request that was refused before its session was read has none.
         account: (request.session as typeof request.session | undefined)?.account,
+        isAccountUnknown: (request.session as typeof request.session | undefined)?.away !== undefined,
         path: request.url.split('?', 1)[0],
         // Made once a page, and only for a page that has a form: whoever sees none gets no cookie.
         formToken: () => (formToken ??= reply.formToken()),

@@ -3,10 +3,16 @@ import { Type } from 'typebox'
 
 const Phone = Type.String({ minLength: 1, maxLength: 40 })
 const Region = Type.Optional(Type.Enum([...REGIONS]))
-const Password = Type.String({ minLength: 1, maxLength: 256 })
+/** Wider than any password may be: decomposed characters are up to four code points until they are normalised. */
+const Password = Type.String({ minLength: 1, maxLength: 512 })
+/** The answer to a captcha, when one was asked for. */
+const HumanCheck = {
+  captchaId: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+  answer: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+}
 
 export const LoginBody = Type.Object(
-  { phone: Phone, region: Region, password: Password },
+  { phone: Phone, region: Region, password: Password, ...HumanCheck },
   { additionalProperties: false },
 )
 
@@ -25,4 +31,32 @@ export const AccountAnswer = Type.Object({
   nickname: Type.String(),
   phoneMasked: Type.String(),
   role: Type.Enum(['shopper', 'operator']),
+})
+
+export const PasswordBody = Type.Object(
+  { old: Password, new: Password, ...HumanCheck },
+  { additionalProperties: false },
+)
+
+export const LoginCaptchaAnswer = Type.Object({
+  captchaId: Type.String(),
+  /** Find a text so that SHA-256 of `captchaId`, a dot and the text begins with so many zero bits. */
+  work: Type.Object({ algorithm: Type.Literal('sha-256'), zeroBits: Type.Integer() }),
+  expiresAtMs: Type.Integer(),
+})
+
+export const SessionParams = Type.Object({ sessionId: Type.String() })
+
+export const SessionListAnswer = Type.Object({
+  sessions: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      device: Type.String(),
+      createdAtMs: Type.Integer(),
+      createdAt: Type.String(),
+      lastSeenAtMs: Type.Integer(),
+      lastSeenAt: Type.String(),
+      isThis: Type.Boolean(),
+    }),
+  ),
 })

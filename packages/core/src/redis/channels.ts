@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 
 /** `saleId:epoch:seq`, whenever units of a sale became free: every instance lowers its sold-out flag. */
 export const UNITS_ROSE = 'units-rose'
-/** A session id: every instance forgets its local copy. */
+/** Session ids, separated by commas: every instance forgets its local copies. */
 export const SESSION_ENDED = 'session-ended'
 /** `version\nsubject\nvalue`, an empty value for a removal: every instance changes its copy of the blacklist. */
 export const BLACKLIST_CHANGED = 'blacklist-changed'

@@ -1,10 +1,26 @@
 import { hash, verify } from '@node-rs/argon2'
+import { dictionary } from '@zxcvbn-ts/language-common'
 
 /** OWASP's argon2id setting for 19 MiB; about 20 ms a hash. Algorithm 2 is argon2id. */
 const ARGON2ID = { algorithm: 2, memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 
+/** Characters are code points after NFKC: what a person counts, whatever the keyboard sent. */
 export const PASSWORD_LENGTH_MIN = 8
 export const PASSWORD_LENGTH_MAX = 128
+
+/**
+ * The most common passwords of the leaks, from the dictionary of zxcvbn-ts (MIT). Those that are too short anyhow
+ * are left out.
+ */
+const COMMON = new Set(
+  dictionary['passwords-common'].filter((password) => password.length >= PASSWORD_LENGTH_MIN),
+)
+
+/** Whether a password may be chosen: long enough, not too long, typed by a person, and not one everybody tries. */
+export function isAcceptablePassword(password: string): boolean {
+  const chosen = password.normalize('NFKC')
+  return isPossible(chosen) && !COMMON.has(chosen.toLowerCase())
+}
 
 /** Hashes a password; the same characters typed on different keyboards (NFC, NFD, full-width) are the same. */
 export function hashPassword(password: string): Promise<string> {
@@ -14,12 +30,20 @@ export function hashPassword(password: string): Promise<string> {
 /**
  * Whether the password belongs to the hash.
  *
- * For an account that does not exist (`undefined`) it takes the same time and is always false, so that nobody can
- * find out by the clock which numbers have an account.
+ * For an account that does not exist (`undefined`), and for what cannot be a password, it takes the same time and is
+ * always false, so that nobody can find out by the clock which numbers have an account.
  */
 export async function verifyPassword(passwordHash: string | undefined, password: string): Promise<boolean> {
-  const matches = await verify(passwordHash ?? (await hashOfNobody()), password.normalize('NFKC'))
-  return passwordHash !== undefined && matches
+  const typed = password.normalize('NFKC')
+  const couldBe = isPossible(typed)
+  const matches = await verify(passwordHash ?? (await hashOfNobody()), couldBe ? typed : 'not a password')
+  return passwordHash !== undefined && couldBe && matches
+}
+
+/** NUL ends a string for some libraries: a password that holds one would be shorter than it looks. Nobody types it. */
+function isPossible(normalised: string): boolean {
+  const length = Array.from(normalised).length
+  return length >= PASSWORD_LENGTH_MIN && length <= PASSWORD_LENGTH_MAX && !normalised.includes('\0')
 }
 
 let nobody: Promise<string> | undefined

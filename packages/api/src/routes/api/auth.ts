@@ -1,13 +1,32 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { loginBinding } from '@blitzbuy/core/user/log-in'
+import type { onRequestHookHandler } from 'fastify'
 
-import { beginSession, requireAccount } from '../../plugins/session.ts'
+import { changePassword, endAllSessions, logIn } from '../../logins.ts'
+import { beginSession, endSession, requireAccount } from '../../plugins/session.ts'
 import { refuse } from '../../refusals.ts'
-import { AccountAnswer, LoginBody, RegisterBody } from '../../schemas/accounts.ts'
+import {
+  AccountAnswer,
+  LoginBody,
+  LoginCaptchaAnswer,
+  PasswordBody,
+  RegisterBody,
+  SessionListAnswer,
+  SessionParams,
+} from '../../schemas/accounts.ts'
 
 /** Accounts and sessions. */
 const authRoutes: FastifyPluginAsyncTypebox = async (app) => {
-  const { accounts } = app.core
-  const guarded = { onRequest: app.limits.auth, preHandler: app.admitPhone }
+  const { accounts, sessions, loginWorks, hashLine } = app.core
+
+  /** In a storm most are sent away: that must cost nothing, not even reading what they sent. */
+  const refuseWhenFull: onRequestHookHandler = (_request, reply, done) => {
+    const full = hashLine.whenFull()
+    if (full) return void refuse(reply, { code: 'overloaded', retryAfterMs: full.retryAfterMs })
+    done()
+  }
+
+  const guarded = { onRequest: [refuseWhenFull, app.limits.auth], preHandler: app.admitPhone }
 
   app.post(
     '/auth/register',
@@ -21,6 +40,8 @@ const authRoutes: FastifyPluginAsyncTypebox = async (app) => {
           return refuse(reply, { code: 'phone-invalid' })
         case 'password_weak':
           return refuse(reply, { code: 'password-weak' })
+        case 'overloaded':
+          return refuse(reply, { code: 'overloaded', retryAfterMs: outcome.retryAfterMs })
         case 'registered':
           await beginSession(request, outcome.account)
           return reply.code(201).send(outcome.account)
@@ -32,22 +53,73 @@ const authRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/auth/login',
     { ...guarded, schema: { body: LoginBody, response: { 200: AccountAnswer } } },
     async (request, reply) => {
-      const account = await accounts.authenticate(request.body)
-      if (!account) return refuse(reply, { code: 'credentials-invalid' })
-      if (!app.admitUser(account.userId, reply)) return reply
-      await beginSession(request, account)
-      return account
+      const { captchaId, answer, ...credentials } = request.body
+      const check = captchaId && answer ? { captchaId, answer } : undefined
+      const outcome = await logIn(request, { ...credentials, check })
+      return outcome.kind === 'logged_in' ? outcome.account : refuse(reply, outcome.refusal)
+    },
+  )
+
+  /** What `captcha-required` asks for. */
+  app.post(
+    '/auth/captchas',
+    { onRequest: app.limits.auth, schema: { response: { 201: LoginCaptchaAnswer } } },
+    async (request, reply) => {
+      const { captchaId, zeroBits, expiresAtMs } = loginWorks.issue(loginBinding(request.ip))
+      const work = { algorithm: 'sha-256' as const, zeroBits }
+      return reply.code(201).header('cache-control', 'no-store').send({ captchaId, work, expiresAtMs })
     },
   )
 
   app.post('/auth/logout', { config: { isOpenToBlocked: true } }, async (request, reply) => {
-    await request.session.destroy()
+    await endSession(request, reply)
     return reply.code(204).send()
   })
+
+  app.post('/auth/logout-all', { config: { isOpenToBlocked: true } }, async (request, reply) => {
+    const account = requireAccount(request, reply)
+    if (!account) return reply
+    await endAllSessions(request, reply, account)
+    return reply.code(204).send()
+  })
+
+  app.post(
+    '/auth/password',
+    { onRequest: app.limits.auth, schema: { body: PasswordBody } },
+    async (request, reply) => {
+      const account = requireAccount(request, reply)
+      if (!account) return reply
+      const { captchaId, answer, ...passwords } = request.body
+      const check = captchaId && answer ? { captchaId, answer } : undefined
+      const refusal = await changePassword(request, account, { ...passwords, check })
+      return refusal ? refuse(reply, refusal) : reply.code(204).send()
+    },
+  )
 
   app.get('/me', { schema: { response: { 200: AccountAnswer } } }, async (request, reply) => {
     const account = requireAccount(request, reply)
     return account ?? reply
+  })
+
+  app.get('/me/sessions', { schema: { response: { 200: SessionListAnswer } } }, async (request, reply) => {
+    const account = requireAccount(request, reply)
+    if (!account) return reply
+    const own = await sessions.listOf(account.userId, request.session.sessionId)
+    reply.header('cache-control', 'no-store')
+    return {
+      sessions: own.map((session) => ({
+        ...session,
+        createdAt: new Date(session.createdAtMs).toISOString(),
+        lastSeenAt: new Date(session.lastSeenAtMs).toISOString(),
+      })),
+    }
+  })
+
+  app.delete('/me/sessions/:sessionId', { schema: { params: SessionParams } }, async (request, reply) => {
+    const account = requireAccount(request, reply)
+    if (!account) return reply
+    const hasEnded = await sessions.endOwn(account.userId, request.params.sessionId)
+    return hasEnded ? reply.code(204).send() : refuse(reply, { code: 'not-found' })
   })
 }
 

@@ -1,10 +1,13 @@
+import { loginBinding } from '@blitzbuy/core/user/log-in'
+import type { LoginWork } from '@blitzbuy/core/user/login-work'
 import { REGIONS, type Region } from '@blitzbuy/core/user/phone'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 
 import { english, type TextKey } from '../../messages/language.ts'
-import { beginSession } from '../../plugins/session.ts'
-import { REFUSALS, answerWithProblem, refusalOf, type RefusalCode } from '../../refusals.ts'
-import { readField } from './form-fields.ts'
+import { logIn } from '../../logins.ts'
+import { beginSession, endSession } from '../../plugins/session.ts'
+import { REFUSALS, answerWithProblem, refusalOf, type Refusal, type RefusalCode } from '../../refusals.ts'
+import { readCheck, readField } from './form-fields.ts'
 import { nextPath } from './require-login.ts'
 
 type FormName = 'log-in' | 'register'
@@ -23,7 +26,7 @@ const INCOMPLETE = 422
 
 /** Logging in, registering, logging out. */
 const accountPages: FastifyPluginAsync = async (app) => {
-  const { accounts } = app.core
+  const { accounts, loginWorks } = app.core
 
   app.get<NextQuery>('/login', (request, reply) => showEmpty(request, reply, 'log-in'))
   app.get<NextQuery>('/register', (request, reply) => showEmpty(request, reply, 'register'))
@@ -34,10 +37,8 @@ const accountPages: FastifyPluginAsync = async (app) => {
     const missing = missingFields(form)
     if (missing.length > 0) return showProblems(reply, 'log-in', form, INCOMPLETE, missing)
 
-    const account = await accounts.authenticate(form)
-    if (!account) return refuseForm(reply, 'log-in', form, 'phone', 'credentials-invalid')
-    if (!app.admitUser(account.userId, reply)) return reply
-    await beginSession(request, account)
+    const answer = await logIn(request, { ...form, check: readCheck(request.body) })
+    if (answer.kind === 'refused') return refuseLogin(request, reply, form, answer.refusal)
     return reply.redirect(form.next, 303)
   })
 
@@ -56,6 +57,8 @@ const accountPages: FastifyPluginAsync = async (app) => {
         return refuseForm(reply, 'register', form, 'phone', 'phone-invalid')
       case 'password_weak':
         return refuseForm(reply, 'register', form, 'password', 'password-weak')
+      case 'overloaded':
+        return showBusy(reply, 'register', form, outcome.retryAfterMs)
       case 'registered':
         await beginSession(request, outcome.account)
         return reply.redirect(form.next, 303)
@@ -63,9 +66,20 @@ const accountPages: FastifyPluginAsync = async (app) => {
   })
 
   app.post('/logout', { config: { needsLogin: true, isOpenToBlocked: true } }, async (request, reply) => {
-    await request.session.destroy()
+    await endSession(request, reply)
     return reply.redirect('/', 303)
   })
+
+  function refuseLogin(request: FastifyRequest, reply: FastifyReply, form: AccountForm, refusal: Refusal) {
+    const { code, retryAfterMs } = refusal
+    if (code === 'overloaded') return showBusy(reply, 'log-in', form, retryAfterMs ?? 0)
+    if (code !== 'captcha-required') return refuseForm(reply, 'log-in', form, 'phone', code)
+    const work = loginWorks.issue(loginBinding(request.ip))
+    const { status } = REFUSALS[code]
+    return showProblems(reply, 'log-in', form, status, [{ field: 'password', text: `refusal.${code}` }], {
+      work,
+    })
+  }
 }
 
 export default accountPages
@@ -140,6 +154,7 @@ function showProblems(
   { password: _password, ...values }: AccountForm,
   status: number,
   problems: FormProblem[],
+  more: { work?: LoginWork } = {},
 ) {
   const title = english.text(`account.${name}.title`)
   return reply.code(status).page('account', {
@@ -147,5 +162,12 @@ function showProblems(
     name,
     values,
     problems: problems.map(({ field, text }) => ({ field, text: english.text(text) })),
+    ...more,
   })
+}
+
+function showBusy(reply: FastifyReply, name: FormName, form: AccountForm, retryAfterMs: number) {
+  reply.header('retry-after', Math.max(1, Math.ceil(retryAfterMs / 1000)))
+  const { status } = REFUSALS.overloaded
+  return showProblems(reply, name, form, status, [{ field: 'phone', text: 'account.busy' }])
 }

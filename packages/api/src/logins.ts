@@ -1,0 +1,80 @@
+import type { Account } from '@blitzbuy/core/user/accounts'
+import type { HumanCheckAnswer, LoginRequest } from '@blitzbuy/core/user/log-in'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+
+import { beginSession } from './plugins/session.ts'
+import type { Refusal } from './refusals.ts'
+
+export type LoginAnswer = { kind: 'logged_in'; account: Account } | { kind: 'refused'; refusal: Refusal }
+
+/** Logging in, for the JSON route and for the form: what they differ in is how they say it. */
+export async function logIn(
+  request: FastifyRequest,
+  credentials: Pick<LoginRequest, 'phone' | 'region' | 'password' | 'check'>,
+): Promise<LoginAnswer> {
+  const app = request.server
+  const outcome = await app.core.logIn({
+    ...credentials,
+    address: request.ip,
+    device: app.readDevice(request),
+  })
+  switch (outcome.kind) {
+    case 'credentials_invalid':
+      return { kind: 'refused', refusal: { code: 'credentials-invalid' } }
+    case 'captcha_required':
+      return { kind: 'refused', refusal: { code: 'captcha-required' } }
+    case 'overloaded':
+      return { kind: 'refused', refusal: { code: 'overloaded', retryAfterMs: outcome.retryAfterMs } }
+    case 'logged_in': {
+      if (app.core.blacklist.findUser(outcome.account.userId)) {
+        return { kind: 'refused', refusal: { code: 'blocked' } }
+      }
+      await beginSession(request, outcome.account)
+      if (!(await outcome.isStillValid())) {
+        await request.session.destroy()
+        return { kind: 'refused', refusal: { code: 'credentials-invalid' } }
+      }
+      app.rememberDevice(request, outcome.accountKey)
+      return { kind: 'logged_in', account: outcome.account }
+    }
+  }
+}
+
+/** Changes the password; all other sessions end, and this one goes on under a new id. */
+export async function changePassword(
+  request: FastifyRequest,
+  account: Account,
+  change: { old: string; new: string; check?: HumanCheckAnswer | undefined },
+): Promise<Refusal | undefined> {
+  const outcome = await request.server.core.changePassword({
+    ...change,
+    userId: account.userId,
+    address: request.ip,
+    keep: request.session.sessionId,
+  })
+  switch (outcome.kind) {
+    case 'password_weak':
+      return { code: 'password-weak' }
+    case 'password_incorrect':
+      return { code: 'password-incorrect' }
+    case 'captcha_required':
+      return { code: 'captcha-required' }
+    case 'overloaded':
+      return { code: 'overloaded', retryAfterMs: outcome.retryAfterMs }
+    case 'changed':
+      await beginSession(request, account)
+      return undefined
+  }
+}
+
+export async function endAllSessions(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  account: Account,
+): Promise<void> {
+  const { sessions } = request.server.core
+  // This one by its own id too: the index would not name it if Redis had lost the index.
+  await sessions.endAllOf(account.userId)
+  await request.session.destroy()
+  reply.forgetSession()
+}

@@ -1,0 +1,79 @@
+export interface HashLineLimits {
+  /** How many hashes are computed at the same time. Each takes a whole core and 19 MiB for its 20 ms. */
+  atOnce: number
+  /** Who comes when so many wait already is sent away at once. */
+  waitingMax: number
+}
+
+/** A place in the line. Whoever joined must leave. */
+export interface PlaceInLine {
+  /** Waits for a turn, and works alone (or with `atOnce - 1` others) until `work` is done. */
+  inTurn<T>(work: () => Promise<T>): Promise<T>
+  leave(): void
+}
+
+export interface HashLine {
+  /** A place, or how long the line will take: it is full. */
+  join(): PlaceInLine | LineFull
+  /** What `join` would say to who is sent away, or undefined: asked before a body is read. */
+  whenFull(): LineFull | undefined
+}
+
+export interface LineFull {
+  kind: 'overloaded'
+  retryAfterMs: number
+}
+
+const HASH_MS = 25
+
+/**
+ * Where password hashes wait for each other.
+ *
+ * Without it every login of a storm would hash at the same time on all cores, and the purchases beside it would wait
+ * for a core. The place is taken before any store is asked, so that who is sent away costs nothing.
+ */
+export function createHashLine({ atOnce, waitingMax }: HashLineLimits): HashLine {
+  const waiting: (() => void)[] = []
+  let inLine = 0
+  let working = 0
+
+  const turn = async (): Promise<void> => {
+    if (working < atOnce) working += 1
+    // Whoever is done hands the turn over: `working` stays as it is.
+    else await new Promise<void>((resolve) => waiting.push(resolve))
+  }
+  const done = (): void => {
+    const next = waiting.shift()
+    if (next) next()
+    else working -= 1
+  }
+
+  const whenFull = (): LineFull | undefined =>
+    inLine >= atOnce + waitingMax
+      ? { kind: 'overloaded', retryAfterMs: Math.ceil((inLine / atOnce) * HASH_MS) }
+      : undefined
+
+  return {
+    whenFull,
+    join() {
+      const full = whenFull()
+      if (full) return full
+      inLine += 1
+      let hasLeft = false
+      return {
+        async inTurn(work) {
+          await turn()
+          try {
+            return await work()
+          } finally {
+            done()
+          }
+        },
+        leave() {
+          if (!hasLeft) inLine -= 1
+          hasLeft = true
+        },
+      }
+    },
+  }
+}

@@ -1,0 +1,68 @@
+import { dictionary } from '@zxcvbn-ts/language-common'
+import { describe, expect, it } from 'vitest'
+
+import { hashPassword, isAcceptablePassword, verifyPassword } from './password.ts'
+
+describe('a password', () => {
+  it.each([
+    ['7 characters', 'a b c d', false],
+    ['8 characters', 'a b c d e'.slice(0, 8), true],
+    ['128 characters', 'ab '.repeat(43).slice(0, 128), true],
+    ['129 characters', 'ab '.repeat(43), false],
+    ['128 characters of two code units each', '🦊'.repeat(128), true],
+    ['4 characters of two code units each', '🦊'.repeat(4), false],
+    ['7 characters that were decomposed to 14', 'é'.normalize('NFD').repeat(7), false],
+    ['a NUL', 'correct\0horse', false],
+    ['a line break', 'correct\nhorse', true],
+    ['spaces alone', '        ', true],
+  ])('of %s is taken or refused by what a person counts', (_what, password, isTaken) => {
+    expect(isAcceptablePassword(password)).toBe(isTaken)
+  })
+
+  it.each(['12345678', 'password', 'Password', 'QWERTYUIOP', '１２３４５６７８', 'trustno1'])(
+    'that everybody tries, %s, is refused however it is written',
+    (password) => {
+      expect(isAcceptablePassword(password)).toBe(false)
+    },
+  )
+
+  it('of the 3,000 most common of its length is refused', () => {
+    const longEnough = dictionary['passwords-common'].filter((password) => password.length >= 8)
+    expect(longEnough.length).toBeGreaterThan(3_000)
+    expect(longEnough.slice(0, 3_000).filter(isAcceptablePassword)).toEqual([])
+  })
+
+  it('counts to its last character: nothing is cut off', async () => {
+    const long = 'x'.repeat(127)
+    const hash = await hashPassword(`${long}a`)
+    expect(await verifyPassword(hash, `${long}a`)).toBe(true)
+    expect(await verifyPassword(hash, `${long}b`)).toBe(false)
+    expect(await verifyPassword(hash, long)).toBe(false)
+  })
+
+  it('is the same on every keyboard, and never ends at a NUL', async () => {
+    const hash = await hashPassword('Crème brûlée')
+    expect(await verifyPassword(hash, 'Crème brûlée'.normalize('NFD'))).toBe(true)
+    expect(await verifyPassword(hash, 'Crème brûlée\0')).toBe(false)
+    expect(await verifyPassword(hash, 'Crème brûlée\0more')).toBe(false)
+  })
+
+  it('takes the same time for nobody, and for what cannot be a password', async () => {
+    const hash = await hashPassword('correct horse')
+    await verifyPassword(undefined, 'warm up')
+    const medianMs = async (stored: string | undefined, password: string): Promise<number> => {
+      const times: number[] = []
+      for (let round = 0; round < 9; round += 1) {
+        const beganMs = performance.now()
+        await verifyPassword(stored, password)
+        times.push(performance.now() - beganMs)
+      }
+      return times.toSorted((a, b) => a - b)[4] as number
+    }
+    const wrong = await medianMs(hash, 'wrong horse')
+    for (const other of [await medianMs(undefined, 'wrong horse'), await medianMs(hash, 'no\0pe')]) {
+      expect(other).toBeGreaterThan(wrong / 2)
+      expect(other).toBeLessThan(wrong * 2)
+    }
+  })
+})
