@@ -2,12 +2,15 @@ import { hashPassword } from '@blitzbuy/core/user/password'
 import type { ResultSetHeader } from 'mysql2/promise'
 
 import type { OwnStores } from '../packages/core/test/own-stores.ts'
+import { passGate } from './pass-gate.ts'
 
 const PASSWORD = 'correct horse battery'
 
 export interface Shopper {
   userId: number
   cookie: string
+  /** Purchase tokens by sale. */
+  tokens: Map<number, string>
 }
 
 /** Accounts straight in MySQL, each logged in at the api as a shopper would. */
@@ -31,11 +34,28 @@ export async function makeShoppers(
   const logIn = async (): Promise<void> => {
     for (let next = waiting.pop(); next; next = waiting.pop()) {
       const cookie = await login(origin(next.index), next.phone)
-      shoppers[next.index] = { userId: firstId + next.index, cookie }
+      shoppers[next.index] = { userId: firstId + next.index, cookie, tokens: new Map() }
     }
   }
   await Promise.all(Array.from({ length: 8 }, logIn))
   return shoppers
+}
+
+/** Every shopper shows to be a person, before the race for this sale. */
+export async function passGates(
+  stores: OwnStores,
+  shoppers: readonly Shopper[],
+  saleId: number,
+  origin: (index: number) => string,
+): Promise<void> {
+  const waiting = shoppers.map((shopper, index) => ({ shopper, index }))
+  const pass = async (): Promise<void> => {
+    for (let next = waiting.pop(); next; next = waiting.pop()) {
+      const { shopper, index } = next
+      shopper.tokens.set(saleId, await passGate(stores, origin(index), shopper.cookie, saleId))
+    }
+  }
+  await Promise.all(Array.from({ length: 16 }, pass))
 }
 
 async function login(origin: string, phone: string): Promise<string> {
@@ -68,7 +88,11 @@ export async function buy(
   try {
     const answer = await fetch(`${origin}/api/v1/sales/${saleId}/orders`, {
       method: 'POST',
-      headers: { cookie: shopper.cookie, ...(isRetry && { 'x-purchase-retry': '1' }) },
+      headers: {
+        cookie: shopper.cookie,
+        'x-purchase-token': shopper.tokens.get(saleId) ?? '',
+        ...(isRetry && { 'x-purchase-retry': '1' }),
+      },
     })
     const body = (await answer.json()) as { code?: string; orderId?: string }
     return {

@@ -166,6 +166,7 @@ function processEnvironment(
     PUBLIC_ORIGIN: address,
     SESSION_SECRETS: settings.secret('session', 48),
     ORDER_ID_SECRETS: settings.secret('order-id', 48),
+    PURCHASE_TOKEN_SECRETS: settings.secret('purchase-token', 48),
     ...process.env,
     PORT: String(port),
     MYSQL_URL: stores.mysqlUrl,

@@ -15,6 +15,7 @@ import session from './plugins/session.ts'
 import views from './plugins/views.ts'
 import { answerWithProblem, refuse } from './refusals.ts'
 import authRoutes from './routes/api/auth.ts'
+import checkRoutes from './routes/api/checks.ts'
 import orderRoutes from './routes/api/orders.ts'
 import purchaseRoutes from './routes/api/purchases.ts'
 import saleRoutes from './routes/api/sales.ts'
@@ -62,8 +63,9 @@ export async function buildApi(deps: {
   await app.register(async (personal) => {
     await personal.register(session, sessions)
     await personal.register(authRoutes, { prefix: API })
+    await personal.register(checkRoutes, { prefix: API })
     await personal.register(orderRoutes, { prefix: API })
-    await personal.register(pageRoutes)
+    await personal.register(pageRoutes, { publicOrigin: config.PUBLIC_ORIGIN })
   })
 
   app.refuseOtherMethods()

@@ -16,5 +16,6 @@ export const ApiConfig = Type.Object({
   }),
   SESSION_SECRETS: Secrets,
   ORDER_ID_SECRETS: Secrets,
+  PURCHASE_TOKEN_SECRETS: Secrets,
 })
 export type ApiConfig = Readonly<Static<typeof ApiConfig>>

@@ -1,8 +1,10 @@
+import { captchaCountKey } from '@blitzbuy/core/gate/gate-keys'
 import { createLog } from '@blitzbuy/core/log'
 import { redisReady } from '@blitzbuy/core/redis/connect-redis'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { afterAll, beforeAll } from 'vitest'
 
+import { readCaptcha } from '../../../test/pass-gate.ts'
 import { useOwnStores, type OwnStores } from '../../core/test/own-stores.ts'
 import { buildApi } from '../src/app.ts'
 import type { ApiConfig } from '../src/config.ts'
@@ -37,6 +39,7 @@ export function useOwnApi(): OwnApi {
       PUBLIC_ORIGIN,
       SESSION_SECRETS: 's'.repeat(32),
       ORDER_ID_SECRETS: 'o'.repeat(32),
+      PURCHASE_TOKEN_SECRETS: 'p'.repeat(32),
     }
     const log = createLog({ name: 'api', level: 'fatal' })
     api.core = wireCore(api.config, log)
@@ -51,6 +54,27 @@ export function useOwnApi(): OwnApi {
   }, 30_000)
 
   return api
+}
+
+/** As if a minute had passed for who has asked for as many challenges as one may. */
+export async function letMinutePass(stores: OwnStores, { userId }: Pick<Shopper, 'userId'>): Promise<void> {
+  await stores.redis.del(captchaCountKey(userId))
+}
+
+/** Solves a picture as a person would, by the api's own calls. */
+export async function passGate(api: OwnApi, shopper: Shopper, saleId: number): Promise<string> {
+  const url = `/api/v1/sales/${saleId}`
+  const challenge = await shopper.call({ method: 'POST', url: `${url}/captchas` })
+  if (challenge.statusCode !== 201) throw new Error(`no captcha: ${challenge.statusCode} ${challenge.body}`)
+  const { captchaId } = challenge.json<{ captchaId: string }>()
+  const answer = await readCaptcha(api.stores, captchaId)
+  const token = await shopper.call({
+    method: 'POST',
+    url: `${url}/purchase-tokens`,
+    payload: { captchaId, answer },
+  })
+  if (token.statusCode !== 201) throw new Error(`no token: ${token.statusCode} ${token.body}`)
+  return token.json<{ purchaseToken: string }>().purchaseToken
 }
 
 export type Call = (options: InjectOptions) => Promise<LightMyRequestResponse>

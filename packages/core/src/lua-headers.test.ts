@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs'
 
 import { describe, expect, it } from 'vitest'
 
+import { issueTokenScript } from './gate/token-places.ts'
 import { readLua, type LuaScript } from './redis/lua-script.ts'
 import { claimUnsettledScript } from './reservation/relay.ts'
 import * as build from './stock/build-stock.ts'
@@ -14,6 +15,7 @@ const scripts: LuaScript[] = [
   settleScript,
   returnScript,
   claimUnsettledScript,
+  issueTokenScript,
   ...Object.values(build),
 ]
 

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 
 import { createReadBuyer, type SessionOptions } from '../../plugins/session.ts'
-import { refusalOfPurchase } from '../../purchase-answers.ts'
+import { notOpen, refusalOfPurchase } from '../../purchase-answers.ts'
 import { refuse } from '../../refusals.ts'
 import { SaleParams, readSaleId } from '../../schemas/identifiers.ts'
 import {
@@ -14,10 +14,10 @@ import {
 
 /**
  * The hot route. Registered outside the session plugin; every step costs what it must and no more:
- * the flag (no trip, before session and body), the session (local copy first), the batch.
+ * the flag (no trip, before session and body), the session (local copy first), the purchase token (no trip), the batch.
  */
 const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, options) => {
-  const { flags, sessions, purchase, saleViews, clock } = app.core
+  const { flags, sessions, purchaseTokens, purchase, saleViews, clock } = app.core
   const readBuyer = createReadBuyer(sessions, options)
 
   app.post(
@@ -43,11 +43,21 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
       const buyer = await readBuyer(request)
       if (!buyer) return refuse(reply, { code: 'login-required' })
 
+      const token = purchaseTokens.read(
+        request.headers['x-purchase-token'],
+        saleId,
+        buyer.userId,
+        clock.nowMs(),
+      )
+      if (token.kind === 'invalid') return refuse(reply, { code: 'purchase-token-invalid' })
+      if (token.kind === 'early') return refuse(reply, notOpen(token.notBeforeMs, clock.nowMs()))
+
       const outcome = await purchase({
         saleId,
         userId: buyer.userId,
         quantity: request.body.quantity ?? 1,
         requestId: request.id,
+        tokenIssuedAtMs: token.issuedAtMs,
       })
       switch (outcome.kind) {
         case 'reserved':

@@ -2,6 +2,7 @@ import fastifyFormbody from '@fastify/formbody'
 import type { FastifyPluginAsync } from 'fastify'
 
 import accountPages from './accounts.ts'
+import checkPages from './checks.ts'
 import orderPages from './orders.ts'
 import salePages from './sales.ts'
 
@@ -11,9 +12,10 @@ import salePages from './sales.ts'
  * Forms are parsed here and nowhere else, and a form that changed something answers with 303: a reload repeats
  * nothing.
  */
-const pageRoutes: FastifyPluginAsync = async (app) => {
+const pageRoutes: FastifyPluginAsync<{ publicOrigin: string }> = async (app, options) => {
   await app.register(fastifyFormbody)
   await app.register(salePages)
+  await app.register(checkPages, options)
   await app.register(accountPages)
   await app.register(orderPages)
 }
