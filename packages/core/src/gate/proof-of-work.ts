@@ -12,7 +12,7 @@ export interface Work {
 }
 
 /** One to two seconds on a phone on average; a computer takes a fraction of one. */
-export const WORK_MAX_NUMBER = 400_000
+export const WORK_MAX_NUMBER = 250_000
 
 export function newWork(maxnumber = WORK_MAX_NUMBER): Work {
   const salt = randomBytes(16).toString('hex')
