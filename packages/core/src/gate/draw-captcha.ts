@@ -22,13 +22,15 @@ export const SERVED_STYLE: CaptchaStyle = {
   skewDegrees: 18,
   scale: 0.15,
   wavePx: 5,
-  crowdPx: 7,
-  noiseLines: 5,
+  crowdPx: 9,
+  noiseLines: 4,
 }
 
-export const CAPTCHA_WIDTH = 240
+export const CAPTCHA_WIDTH = 288
 export const CAPTCHA_HEIGHT = 80
-const FONT_SIZE = 54
+const FONT_SIZE = 48
+/** The font's letters are hollow, with a shadow: filled like this a person reads them through the lines. */
+const STROKE_PX = 2
 const GLYPH_BOX = 80
 
 /**
@@ -53,7 +55,8 @@ function captchaSvg(text: string, style: CaptchaStyle): string {
     const y = CAPTCHA_HEIGHT / 2 + between(-style.wavePx, style.wavePx)
     const place = placeAt(x, y, style)
     const path = mapPoints(glyphPath(character), (px, py) => wave(...place(px, py)))
-    return `<path d="${path}" fill="${grey()}"/>`
+    const shade = grey()
+    return `<path d="${path}" fill="${shade}" stroke="${shade}" stroke-width="${STROKE_PX}"/>`
   })
   const lines = Array.from({ length: style.noiseLines }, noiseLine)
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${CAPTCHA_WIDTH}" height="${CAPTCHA_HEIGHT}">${[...glyphs, ...lines].join('')}</svg>`
@@ -113,7 +116,7 @@ function noiseLine(): string {
   const points = [0, width / 3, (2 * width) / 3, width].map(
     (x) => `${(x + between(-20, 20)).toFixed(0)} ${between(5, height - 5).toFixed(0)}`,
   )
-  return `<path d="M${points[0]}C${points.slice(1).join(' ')}" fill="none" stroke="${grey()}" stroke-width="${between(1.8, 3.4).toFixed(1)}"/>`
+  return `<path d="M${points[0]}C${points.slice(1).join(' ')}" fill="none" stroke="${grey()}" stroke-width="${between(1.2, 2.4).toFixed(1)}"/>`
 }
 
 function grey(): string {
