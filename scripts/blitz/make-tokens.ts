@@ -15,6 +15,8 @@ export interface MakeTokensOptions {
   lifetimeMs?: number
 }
 
+const BATCH = 500
+
 /**
  * Gives shoppers of one sale what a solved human check gives them: by the same script, with the same places.
  *
@@ -33,17 +35,22 @@ export async function createTokenMaker(saleId: number, options: MakeTokensOption
     ...(lifetimeMs !== undefined && { lifetimeMs }),
   })
 
+  async function issue(userId: number): Promise<string> {
+    const token = await places.issue(sale, userId)
+    if (token.kind !== 'held') throw new StepFailed(`Sale ${saleId} has no place for user ${userId}.`)
+    return token.purchaseToken
+  }
+
   return {
     /** How many tokens there were per unit before; 0 means that there was no cap. */
     tokensPerUnitBefore: found.tokensPerUnit,
-    /** One trip for all of them, in their order. */
-    makeTokens: (userIds: readonly number[]): Promise<string[]> =>
-      Promise.all(
-        userIds.map(async (userId) => {
-          const token = await places.issue(sale, userId)
-          if (token.kind !== 'held') throw new StepFailed(`Sale ${saleId} has no place for user ${userId}.`)
-          return token.purchaseToken
-        }),
-      ),
+    /** In the order of the users; one trip for each batch. */
+    async makeTokens(userIds: readonly number[]): Promise<string[]> {
+      const made: string[] = []
+      for (let first = 0; first < userIds.length; first += BATCH) {
+        made.push(...(await Promise.all(userIds.slice(first, first + BATCH).map(issue))))
+      }
+      return made
+    },
   }
 }
