@@ -87,10 +87,10 @@ describe('200 served captchas', () => {
 
 /** Thin lines are gone where fewer than three dark pixels stand in a square. */
 function opened(ink: Ink): Ink {
-  const inkAround = ({ isInk }: Ink, x: number, y: number): number => {
+  const inkAround = (from: Ink, x: number, y: number): number => {
     let count = 0
     for (let dy = -1; dy <= 1; dy += 1)
-      for (let dx = -1; dx <= 1; dx += 1) if (isInk(x + dx, y + dy)) count += 1
+      for (let dx = -1; dx <= 1; dx += 1) if (from.isInk(x + dx, y + dy)) count += 1
     return count
   }
   const eroded = remembered(ink, (x, y) => inkAround(ink, x, y) === 9)
