@@ -14,7 +14,7 @@ process.on('message', (load: Load) => {
 
 const TIMEOUT_SECONDS = 10
 
-async function generate({ url, cookies, connections }: Load): Promise<LoadResult> {
+async function generate({ url, cookies, tokens, connections }: Load): Promise<LoadResult> {
   const latenciesMs = new Float64Array(cookies.length)
   const statuses: Record<string, number> = {}
   const opened = new WeakSet<autocannon.Client>()
@@ -51,10 +51,16 @@ async function generate({ url, cookies, connections }: Load): Promise<LoadResult
             setupRequest(request) {
               const cookie = cookies[sent]
               if (cookie === undefined) throw new Error(`more requests than the ${cookies.length} shoppers`)
+              const token = tokens[sent] ?? ''
               sent += 1
               return {
                 ...request,
-                headers: { ...request.headers, cookie, 'x-forwarded-for': addressOf(sent) },
+                headers: {
+                  ...request.headers,
+                  cookie,
+                  'x-forwarded-for': addressOf(sent),
+                  'x-purchase-token': token,
+                },
               }
             },
           },

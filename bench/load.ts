@@ -3,6 +3,8 @@ export interface Load {
   url: string
   /** One Cookie header a request, none used twice. */
   cookies: string[]
+  /** The purchase token of each of them, in the same order. */
+  tokens: string[]
   connections: number
 }
 

@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { RowDataPacket } from 'mysql2/promise'
 
 import { build } from '../scripts/prepare.mjs'
+import type { Shopper } from '../scripts/blitz/make-shoppers.ts'
 import { StepFailed, type Steps } from '../scripts/steps.mjs'
 import { makeTemporaryFolder } from '../scripts/stores/temporary-folder.ts'
 import { audit, isAtRest } from '../test/audit.ts'
@@ -71,7 +72,7 @@ async function measureAll(
   const { stores, origins, pids, maker } = system
   const measured: Record<Scenario, Measurement[]> = { bare: [], buy: [], 'sold-out': [] }
   const violations: string[] = []
-  const cookies: string[] = []
+  const shoppers: Shopper[] = []
   const soldOutSaleId = await steps.step('A sale that is sold out', sellOut)
 
   const first = Math.max(FIRST_REQUESTS, connections)
@@ -95,18 +96,18 @@ async function measureAll(
   async function measure(scenario: Scenario, requests: number): Promise<Measurement> {
     switch (scenario) {
       case 'bare':
-        return load(origins.bare, pids.bare, soldOutSaleId, await oldOrNewCookies(requests))
+        return load(origins.bare, pids.bare, soldOutSaleId, await oldOrNewShoppers(requests))
       case 'buy':
         return buy(requests)
       case 'sold-out':
-        return load(origins.api, pids.api, soldOutSaleId, await oldOrNewCookies(requests))
+        return load(origins.api, pids.api, soldOutSaleId, await oldOrNewShoppers(requests))
     }
   }
 
   async function buy(requests: number): Promise<Measurement> {
     const saleId = await system.addOpenSale(requests)
     // Shoppers who have bought nothing yet, and of whom the api has no session in its memory.
-    const buyers = await newCookies(requests)
+    const buyers = await newShoppers(requests)
     const workerCpuBefore = cpuTimeUs(pids.worker)
     const measurement = await load(origins.api, pids.api, saleId, buyers)
     const afterLastAnswerMs = await untilAtRest(saleId, measurement.lastAnswerAtMs)
@@ -119,13 +120,18 @@ async function measureAll(
     return { ...measurement, placing }
   }
 
-  async function load(origin: string, pid: number, saleId: number, buyers: string[]) {
+  async function load(origin: string, pid: number, saleId: number, buyers: Shopper[]) {
     signal.throwIfAborted()
+    const tokens = await system.makeTokens(
+      saleId,
+      buyers.map(({ userId }) => userId),
+    )
     await pause(QUIET_MS)
     const cpuBefore = cpuTimeUs(pid)
     const result = await system.generate({
       url: `${origin}/api/v1/sales/${saleId}/orders`,
-      cookies: buyers,
+      cookies: buyers.map(({ cookie }) => cookie),
+      tokens,
       connections,
     })
     const serverCpuUsPerRequest = cpuUsPer(buyers.length, cpuBefore, cpuTimeUs(pid))
@@ -139,20 +145,20 @@ async function measureAll(
     }
   }
 
-  async function newCookies(count: number): Promise<string[]> {
-    const made: string[] = []
+  async function newShoppers(count: number): Promise<Shopper[]> {
+    const made: Shopper[] = []
     for await (const batch of maker.makeShoppers(count)) {
       signal.throwIfAborted()
-      for (const { cookie } of batch) made.push(cookie)
+      made.push(...batch)
     }
-    for (const cookie of made) cookies.push(cookie)
+    for (const shopper of made) shoppers.push(shopper)
     return made
   }
 
   /** No shopper twice in one load, but the ones of an earlier load will do. */
-  async function oldOrNewCookies(count: number): Promise<string[]> {
-    if (cookies.length < count) await newCookies(count - cookies.length)
-    return cookies.slice(-count)
+  async function oldOrNewShoppers(count: number): Promise<Shopper[]> {
+    if (shoppers.length < count) await newShoppers(count - shoppers.length)
+    return shoppers.slice(-count)
   }
 
   /** A sale of one unit, and a shopper who has bought it. */
@@ -160,9 +166,10 @@ async function measureAll(
     const saleId = await system.addOpenSale(1)
     // Not one of those who come later: they would be answered with their order.
     const [buyer] = await maker.makeAll(1)
+    const [token = ''] = await system.makeTokens(saleId, buyer ? [buyer.userId] : [])
     const answer = await fetch(`${origins.api}/api/v1/sales/${saleId}/orders`, {
       method: 'POST',
-      headers: { cookie: buyer?.cookie ?? '' },
+      headers: { cookie: buyer?.cookie ?? '', 'x-purchase-token': token },
     })
     if (answer.status !== 202) {
       throw new StepFailed(`the first purchase was answered ${answer.status} ${await answer.text()}`)

@@ -11,6 +11,7 @@ import { createReadStocks } from '@blitzbuy/core/stock/read-stock'
 
 import type { OwnStores } from '../packages/core/test/own-stores.ts'
 import { createShopperMaker } from '../scripts/blitz/make-shoppers.ts'
+import { createTokenMaker } from '../scripts/blitz/make-tokens.ts'
 import { root } from '../scripts/prepare.mjs'
 import type { StepFailed, Steps } from '../scripts/steps.mjs'
 import { findFreePort } from '../scripts/stores/ports.ts'
@@ -32,6 +33,8 @@ export interface BenchSystem {
   pids: { api: number; bare: number; worker: number }
   stores: OwnStores
   maker: Awaited<ReturnType<typeof createShopperMaker>>
+  /** Purchase tokens of a sale, as the human check would give them. */
+  makeTokens(saleId: number, userIds: readonly number[]): Promise<string[]>
   /** @returns the id of a sale that is open and in Redis. */
   addOpenSale(quota: number): Promise<number>
   generate(load: Load): Promise<LoadResult>
@@ -86,7 +89,7 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
   const apiPort = await freePort()
   const barePort = await freePort()
   const origins = { api: `http://127.0.0.1:${apiPort}`, bare: `http://127.0.0.1:${barePort}` }
-  const secrets = { SESSION_SECRETS: secret(), ORDER_ID_SECRETS: secret() }
+  const secrets = { SESSION_SECRETS: secret(), ORDER_ID_SECRETS: secret(), PURCHASE_TOKEN_SECRETS: secret() }
 
   const { pids, api, generator } = await steps.step('Processes', async (note) => {
     const env = {
@@ -140,6 +143,16 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
     pids,
     stores,
     maker,
+
+    async makeTokens(saleId, userIds) {
+      const tokenMaker = await createTokenMaker(saleId, {
+        redis: stores.redis,
+        sales: stores.sales,
+        purchaseTokenSecrets: [secrets.PURCHASE_TOKEN_SECRETS],
+        lifetimeMs: HOUR_MS,
+      })
+      return tokenMaker.makeTokens(userIds)
+    },
 
     async addOpenSale(quota) {
       const nowMs = Date.now()

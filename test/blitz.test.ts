@@ -30,19 +30,21 @@ describe('blitz shoppers', () => {
     REDIS_URL: api.stores.redisUrl,
     NAMESPACE: api.stores.namespace,
     SESSION_SECRETS: api.config.SESSION_SECRETS,
+    PURCHASE_TOKEN_SECRETS: api.config.PURCHASE_TOKEN_SECRETS,
     PUBLIC_ORIGIN,
   })
   const blitz = (args: string[], env: Record<string, string>) =>
     runBlitz(args, { ...env, BLITZBUY_HOME: home.path })
 
   it('prints shoppers, and nothing else, whose cookies are good for every route and for one purchase each', async () => {
-    const saleId = await addWarmSale(api.stores, { quota: 5_000 })
+    const saleId = await addWarmSale(api.stores, { quota: 1_100, tokensPerUnit: 1 })
 
     const { code, stdout, stderr } = await blitz(
       ['shoppers', '--sale', `${saleId}`, '--count', `${COUNT}`],
       system(),
     )
 
+    expect(stderr).toContain('the cap on its purchase tokens is off now (it was 1 per unit)')
     expect(stderr).toContain(`${COUNT} shoppers made`)
     expect(code).toBe(0)
     const shoppers = shoppersOf(stdout)
@@ -51,12 +53,12 @@ describe('blitz shoppers', () => {
       expect(new Set(shoppers.map((shopper) => shopper[key])).size).toBe(COUNT)
     }
     const answers = await Promise.all(
-      shoppers.map(async ({ userId, cookie, saleId: theirs }) => {
+      shoppers.map(async ({ userId, cookie, purchaseToken, saleId: theirs }) => {
         const me = await api.app.inject({ url: '/api/v1/me', headers: { cookie } })
         const bought = await api.app.inject({
           method: 'POST',
           url: `/api/v1/sales/${theirs}/orders`,
-          headers: { cookie },
+          headers: { cookie, 'x-purchase-token': purchaseToken },
         })
         return { isThem: me.json<{ userId?: number }>().userId === userId, status: bought.statusCode }
       }),
@@ -106,7 +108,14 @@ describe('blitz shoppers', () => {
     expect(unknownSale).toMatchObject({ code: 1, stdout: '' })
     expect(unknownSale.stderr).toContain('no sale 4294967295')
     expect(badConfig).toMatchObject({ code: 1, stdout: '' })
-    for (const name of ['MYSQL_URL', 'REDIS_URL', 'NAMESPACE', 'SESSION_SECRETS', 'PUBLIC_ORIGIN']) {
+    for (const name of [
+      'MYSQL_URL',
+      'REDIS_URL',
+      'NAMESPACE',
+      'SESSION_SECRETS',
+      'PURCHASE_TOKEN_SECRETS',
+      'PUBLIC_ORIGIN',
+    ]) {
       expect(badConfig.stderr).toContain(`- ${name} is `)
     }
   })
@@ -209,6 +218,7 @@ interface PrintedShopper {
   userId: number
   cookie: string
   phone: string
+  purchaseToken: string
   saleId: number
 }
 

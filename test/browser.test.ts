@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { addSale, useOwnStores } from '../packages/core/test/own-stores.ts'
 import { audit, isAtRest } from './audit.ts'
+import { readCaptcha } from './pass-gate.ts'
 import { useProcesses, type RunningProcess } from './running-blitzbuy.ts'
 
 const stores = useOwnStores()
@@ -74,7 +75,17 @@ async function register(page: Page, phone: string, next: string): Promise<void> 
   await page.waitForURL(`**${next}`)
 }
 
-const SOON_MS = 6_000
+/** Reads the picture that the page shows and answers it, as a person would. */
+async function solveCheck(page: Page, open: string, by: 'picture' | 'work' = 'picture'): Promise<void> {
+  const challenged = page.waitForResponse((answer) => answer.url().endsWith('/captchas'))
+  await page.getByRole('button', { name: open }).click()
+  const { captchaId } = (await (await challenged).json()) as { captchaId: string }
+  if (by === 'work') return page.getByRole('button', { name: "I can't read pictures" }).click()
+  await page.getByLabel('Letters and digits of the picture').fill(await readCaptcha(stores, captchaId))
+  await page.getByRole('button', { name: 'Check', exact: true }).click()
+}
+
+const SOON_MS = 12_000
 
 describe('a shopper with a browser', () => {
   it('registers, waits for the opening, buys in that second, sees the order and pays', async () => {
@@ -83,7 +94,10 @@ describe('a shopper with a browser', () => {
     const { page, problems } = await newPage()
 
     await register(page, '(213) 373-4253', `/sales/${saleId}`)
+    await screenshot(page, '0-get-ready')
+    await solveCheck(page, 'Get ready: human check')
     const buy = page.getByRole('button', { name: 'Buy now' })
+    await buy.waitFor()
     expect(await buy.getAttribute('aria-disabled')).toBe('true')
     await screenshot(page, '1-waiting')
 
@@ -119,6 +133,15 @@ describe('a shopper with a browser', () => {
     const { page, problems } = await newPage({ javaScriptEnabled: false })
 
     await register(page, '138 0013 8000', `/sales/${saleId}`)
+    await page.getByRole('button', { name: 'Verify and buy' }).click()
+    await page.waitForURL('**/check')
+    await screenshot(page, '7-check')
+    for (const isRight of [false, true]) {
+      const captchaId = await page.locator('[name=captchaId]').getAttribute('value')
+      const answer = await readCaptcha(stores, captchaId ?? '')
+      await page.getByLabel('Letters and digits of the picture').fill(isRight ? answer : 'wrong')
+      await page.getByRole('button', { name: 'Check', exact: true }).click()
+    }
     await page.getByRole('button', { name: 'Buy now' }).click()
     await page.waitForURL('**/orders/*')
     // The page refreshes itself until the order is placed.
@@ -136,7 +159,7 @@ describe('a shopper with a browser', () => {
       .toBe('open')
     const first = await newPage()
     await register(first.page, '(213) 373-4254', `/sales/${saleId}`)
-    await first.page.getByRole('button', { name: 'Buy now' }).click()
+    await solveCheck(first.page, 'Verify and buy', 'work')
     await first.page.waitForURL('**/orders/*')
 
     const second = await newPage()
@@ -145,8 +168,8 @@ describe('a shopper with a browser', () => {
     await expect.poll(() => buy.getAttribute('aria-disabled'), { timeout: 10_000 }).toBe('true')
     await screenshot(second.page, '6-sold-out')
 
-    await expect.poll(() => buy.getAttribute('aria-disabled'), { timeout: 20_000 }).not.toBe('true')
-    await buy.click()
+    await second.page.getByRole('button', { name: 'Verify and buy' }).waitFor({ timeout: 20_000 })
+    await solveCheck(second.page, 'Verify and buy')
     await second.page.waitForURL('**/orders/*')
   })
 })

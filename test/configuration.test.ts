@@ -15,6 +15,7 @@ const GOOD = {
   PUBLIC_ORIGIN: 'http://localhost:3000',
   SESSION_SECRETS: 's'.repeat(32),
   ORDER_ID_SECRETS: 'o'.repeat(32),
+  PURCHASE_TOKEN_SECRETS: 'p'.repeat(32),
 }
 const MALFORMED = {
   NODE_ENV: 'staging',
@@ -30,6 +31,7 @@ const OF_API = {
   PUBLIC_ORIGIN: 'localhost:3000/shop',
   SESSION_SECRETS: 'short',
   ORDER_ID_SECRETS: `${'o'.repeat(32)},short`,
+  PURCHASE_TOKEN_SECRETS: 'p'.repeat(31),
 }
 /** These have a default, or may be missing. */
 const LIMITS_OF_API = {

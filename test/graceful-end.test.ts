@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { addSale, unitsLeft, useOwnStores } from '../packages/core/test/own-stores.ts'
 import { audit, isAtRest } from './audit.ts'
 import { useProcesses } from './running-blitzbuy.ts'
-import { buy, makeShoppers, readOrder, type Shopper } from './shoppers.ts'
+import { buy, makeShoppers, passGates, readOrder, type Shopper } from './shoppers.ts'
 
 const TEN_SECONDS_MS = 10_000
 const stores = useOwnStores()
@@ -41,6 +41,7 @@ describe('SIGTERM in the middle of a sale', () => {
     const shoppers = await makeShoppers(stores, 60, () => api.origin)
     const agents = await Promise.all(Array.from({ length: 20 }, () => keepOpen(api.origin)))
 
+    await passGates(stores, shoppers, saleId, () => api.origin)
     const buying = shoppers.map((shopper) => buy(shopper, api.origin, saleId))
     await expect.poll(() => unitsLeft(stores, saleId), { interval: 1, timeout: 10_000 }).toBeLessThan(100)
     const tookMs = await Promise.all(

@@ -2,6 +2,7 @@ import { Signer } from '@fastify/cookie'
 import { describe, expect, it } from 'vitest'
 
 import { addSale, useOwnStores } from '../packages/core/test/own-stores.ts'
+import { passGate } from './pass-gate.ts'
 import { useProcesses } from './running-blitzbuy.ts'
 
 const NOBODY_LISTENS = {
@@ -69,9 +70,11 @@ describe('an api whose stores are away', () => {
       body: JSON.stringify({ phone: '+86 138 0013 8001', password: 'long enough' }),
     })
     const [session] = registered.headers.getSetCookie()
+    const cookie = session?.split(';')[0] ?? ''
+    const token = await passGate(stores, api.origin, cookie, saleId)
     const bought = await fetch(`${api.origin}/api/v1/sales/${saleId}/orders`, {
       method: 'POST',
-      headers: { cookie: session?.split(';')[0] ?? '' },
+      headers: { cookie, 'x-purchase-token': token },
     })
     expect([bought.status, await bought.json()]).toEqual([
       202,

@@ -6,7 +6,7 @@ import type { Stores } from '../scripts/stores/store.ts'
 import { makeTemporaryFolder, type TemporaryFolder } from '../scripts/stores/temporary-folder.ts'
 import { audit, isAtRest } from './audit.ts'
 import { useProcesses, type RunningProcess } from './running-blitzbuy.ts'
-import { buy, makeShoppers, type Shopper } from './shoppers.ts'
+import { buy, makeShoppers, passGates, type Shopper } from './shoppers.ts'
 
 /** A Redis and a RabbitMQ of this file's own, because it stops and kills them. */
 let folder: TemporaryFolder
@@ -48,6 +48,7 @@ async function expectAtRestAndRight(saleId: number): Promise<void> {
 describe('a Redis that stands still', () => {
   it('makes refusals within two seconds, and takes no units for those refused when it goes on', async () => {
     const saleId = await addWarmedSale(50)
+    await passGates(stores, shoppers.slice(0, 20), saleId, () => api.origin)
     await breakable.redis.kill('SIGSTOP')
     const told = await Promise.all(shoppers.slice(0, 20).map((shopper) => buy(shopper, api.origin, saleId)))
     await breakable.redis.kill('SIGCONT')
@@ -70,6 +71,7 @@ describe('a Redis that stands still', () => {
 describe('a RabbitMQ that is killed and comes back', () => {
   it('stops no purchase; afterwards all are placed, and new ones are confirmed again within seconds', async () => {
     const saleId = await addWarmedSale(60)
+    await passGates(stores, shoppers, saleId, () => api.origin)
     await breakable.rabbitmq.kill('SIGKILL')
     const during = await Promise.all(shoppers.slice(0, 30).map((shopper) => buy(shopper, api.origin, saleId)))
     expect(during.map((answer) => answer.status)).toEqual(during.map(() => 202))

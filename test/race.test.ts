@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { addSale, unitsLeft, useOwnStores } from '../packages/core/test/own-stores.ts'
 import { audit, isAtRest } from './audit.ts'
 import { answers, useProcesses, type RunningProcess } from './running-blitzbuy.ts'
-import { buy, makeShoppers, readOrder, type Answer, type Shopper } from './shoppers.ts'
+import { buy, makeShoppers, passGates, readOrder, type Answer, type Shopper } from './shoppers.ts'
 
 const QUOTA = 50
 const SHOPPERS = 500
@@ -49,6 +49,7 @@ async function expectAtRestAndRight(saleId: number, timeout = 30_000): Promise<v
 describe('500 shoppers who race for 50 units over two apis and two workers', () => {
   it('get exactly 50 orders, and each of the 500 knows within two seconds', async () => {
     const saleId = await addWarmedSale(QUOTA)
+    await passGates(stores, shoppers, saleId, (index) => api(index).origin)
     // As in a browser that has the page open: the connection stands before the rush.
     await Promise.all(
       shoppers.map((_, i) => fetch(`${otherApi(i).origin}/api/v1/time`).then((answer) => answer.text())),
@@ -73,6 +74,7 @@ describe('500 shoppers who race for 50 units over two apis and two workers', () 
 
   it('get exactly 50 orders when an api and a worker are killed in the middle', async () => {
     const saleId = await addWarmedSale(QUOTA)
+    await passGates(stores, shoppers, saleId, (index) => api(index).origin)
 
     const outcomes = shoppers.map(async (shopper, i) => {
       let answer = await buy(shopper, otherApi(i).origin, saleId)
@@ -105,6 +107,7 @@ describe('a shopper whose connection was cut after sending', () => {
   it('is led to their order by asking again, although the sale has sold out since', async () => {
     const saleId = await addWarmedSale(2)
     const [cutOff, ...others] = shoppers as [Shopper, ...Shopper[]]
+    await passGates(stores, shoppers.slice(0, 21), saleId, (index) => api(index).origin)
 
     await sendAndCut(cutOff, apis[0], saleId)
     await expect.poll(() => unitsLeft(stores, saleId)).toBe(1)
@@ -136,7 +139,7 @@ function sendAndCut(shopper: Shopper, at: RunningProcess, saleId: number): Promi
   return new Promise((resolve, reject) => {
     const socket = connect(Number(port), hostname)
     socket.on('error', reject)
-    const request = `POST /api/v1/sales/${saleId}/orders HTTP/1.1\r\nHost: ${hostname}\r\nCookie: ${shopper.cookie}\r\nContent-Length: 0\r\n\r\n`
+    const request = `POST /api/v1/sales/${saleId}/orders HTTP/1.1\r\nHost: ${hostname}\r\nCookie: ${shopper.cookie}\r\nX-Purchase-Token: ${shopper.tokens.get(saleId) ?? ''}\r\nContent-Length: 0\r\n\r\n`
     socket.write(request, () => {
       socket.destroy()
       resolve()

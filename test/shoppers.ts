@@ -2,6 +2,7 @@ import { hashPassword } from '@blitzbuy/core/user/password'
 import type { ResultSetHeader } from 'mysql2/promise'
 
 import type { OwnStores } from '../packages/core/test/own-stores.ts'
+import { passGate } from './pass-gate.ts'
 
 const PASSWORD = 'correct horse battery'
 
@@ -10,6 +11,8 @@ export interface Shopper {
   cookie: string
   /** Where they sit, as the proxy in front tells it. */
   address: string
+  /** Purchase tokens by sale. */
+  tokens: Map<number, string>
 }
 
 /** Accounts straight in MySQL, each logged in at the api as a shopper would. */
@@ -34,11 +37,31 @@ export async function makeShoppers(
     for (let next = waiting.pop(); next; next = waiting.pop()) {
       const address = `10.0.${next.index >> 8}.${next.index & 255}`
       const cookie = await login(origin(next.index), next.phone, address)
-      shoppers[next.index] = { userId: firstId + next.index, cookie, address }
+      shoppers[next.index] = { userId: firstId + next.index, cookie, address, tokens: new Map() }
     }
   }
   await Promise.all(Array.from({ length: 8 }, logIn))
   return shoppers
+}
+
+/** Every shopper shows to be a person, before the race for this sale. */
+export async function passGates(
+  stores: OwnStores,
+  shoppers: readonly Shopper[],
+  saleId: number,
+  origin: (index: number) => string,
+): Promise<void> {
+  const waiting = shoppers.map((shopper, index) => ({ shopper, index }))
+  const pass = async (): Promise<void> => {
+    for (let next = waiting.pop(); next; next = waiting.pop()) {
+      const { shopper, index } = next
+      shopper.tokens.set(
+        saleId,
+        await passGate(stores, origin(index), shopper.cookie, saleId, shopper.address),
+      )
+    }
+  }
+  await Promise.all(Array.from({ length: 16 }, pass))
 }
 
 async function login(origin: string, phone: string, address: string): Promise<string> {
@@ -74,6 +97,7 @@ export async function buy(
       headers: {
         cookie: shopper.cookie,
         'x-forwarded-for': shopper.address,
+        'x-purchase-token': shopper.tokens.get(saleId) ?? '',
         ...(isRetry && { 'x-purchase-retry': '1' }),
       },
     })

@@ -13,6 +13,7 @@ const NAMES = [
   'PUBLIC_ORIGIN',
   'SESSION_SECRETS',
   'ORDER_ID_SECRETS',
+  'PURCHASE_TOKEN_SECRETS',
 ] as const
 
 type RunningEnvironment = Partial<Record<(typeof NAMES)[number], string>>

@@ -304,6 +304,7 @@ function runSalePage(page) {
   const chip = /** @type {HTMLElement} */ (page.querySelector('[data-chip]'))
   const countdown = /** @type {HTMLElement} */ (page.querySelector('[data-countdown]'))
   const claimed = /** @type {HTMLElement} */ (page.querySelector('[data-claimed]'))
+  const check = page.querySelector('[data-check]')
 
   let state = page.dataset['state'] ?? ''
   let opensAtMs = Number(page.dataset['opensAtMs'])
@@ -312,6 +313,11 @@ function runSalePage(page) {
   /** After a try without a known outcome the shopper may hold the last unit: every further try says so. */
   let isRetry = false
   let isPaused = false
+  /** What the human check has bought; the server knows it too, should this page have been loaded anew. */
+  let purchaseToken = ''
+  let tokenExpiresAtMs = Number(page.dataset['tokenExpiresAtMs'])
+  const checkAheadMs = Number(page.dataset['checkAheadMs'])
+  const hasToken = () => tokenExpiresAtMs > clock.nowMs()
 
   /* What the shopper sees */
 
@@ -319,15 +325,19 @@ function runSalePage(page) {
   function stateOf(phase) {
     switch (phase) {
       case 'upcoming':
-        return 'not_started'
+        if (!isLoggedIn) return 'not_started'
+        if (hasToken()) return 'ready'
+        return clock.nowMs() < opensAtMs - checkAheadMs ? 'not_started' : 'warming'
       case 'open':
-        return isLoggedIn ? 'open_ready' : 'login_required'
+        if (!isLoggedIn) return 'login_required'
+        return hasToken() ? 'open_ready' : 'open_needs_check'
       default:
         return phase
     }
   }
 
   /** An order of this shopper comes before everything that the sale could say. */
+  const isUpcoming = () => state === 'not_started' || state === 'warming' || state === 'ready'
   const hasOrder = () => state === 'queued' || state === 'won' || state === 'already_bought'
 
   /** @param {string} phase */
@@ -343,16 +353,27 @@ function runSalePage(page) {
       template instanceof HTMLTemplateElement && template.content.querySelector(`[data-for="${state}"]`)
     if (!entry) return
     headline.textContent = entry.querySelector('[data-headline]')?.textContent ?? ''
-    reason.textContent =
-      state === 'not_started'
-        ? text('not_started', { time: localMoment(opensAtMs) })
-        : (entry.querySelector('[data-reason]')?.textContent ?? '')
+    reason.textContent = upcomingReason() || (entry.querySelector('[data-reason]')?.textContent ?? '')
     const canBuy = phase === 'open'
-    setAble(canBuy)
-    countdown.hidden = state !== 'not_started'
+    const needsCheck = state === 'warming' || state === 'open_needs_check'
+    setAble(canBuy || needsCheck)
+    if (isLoggedIn) {
+      const label = needsCheck ? (canBuy ? 'verify' : 'get-ready') : 'buy'
+      button.textContent = words.get(label) ?? ''
+    }
+    if (!needsCheck) humanCheck.close()
+    countdown.hidden = !isUpcoming()
     page.querySelector('[data-other-sales]')?.toggleAttribute('hidden', canBuy)
-    if (canBuy) announce(text(before === 'sold_out' ? 'announce-back' : 'announce-open'))
+    if (canBuy && needsCheck) announce(text('announce-check'))
+    else if (canBuy) announce(text(before === 'sold_out' ? 'announce-back' : 'announce-open'))
     else announce(reason.textContent)
+  }
+
+  function upcomingReason() {
+    const time = localMoment(opensAtMs)
+    if (state === 'not_started') return text('not_started', { time })
+    if (state === 'warming') return text('get-ready', { time })
+    return state === 'ready' ? text('ready', { time }) : ''
   }
 
   /** @param {boolean} isAble */
@@ -376,15 +397,16 @@ function runSalePage(page) {
       [10 * SECOND_MS, text('announce-seconds', { n: 10 })],
     ])
     countdown.hidden = false
-    reason.textContent = text('not_started', { time: localMoment(opensAtMs) })
+    reason.textContent = upcomingReason()
     everySecond(
       clock,
       () => opensAtMs,
       (leftMs) => {
-        if (state !== 'not_started') return
+        if (!isUpcoming()) return
         countdown.textContent = spanOf(leftMs)
         atThreshold(leftMs)
-        if (leftMs === 0) showPhase('open')
+        // The time for the check begins, or a token has expired.
+        showPhase(leftMs === 0 ? 'open' : 'upcoming')
       },
     )
     // Somewhere in the last minute, not all at once; at once for whoever comes later than that.
@@ -402,7 +424,7 @@ function runSalePage(page) {
       if (answer?.status === 200) takeIn(answer.body)
     }
     if (state === 'ended') return
-    const isFar = state === 'not_started' && opensAtMs - clock.nowMs() > MINUTE_MS
+    const isFar = isUpcoming() && opensAtMs - clock.nowMs() > MINUTE_MS
     setTimeout(look, (isFar ? QUIET_POLL_MS : Number(pollAfterMs)) * (0.8 + Math.random() * 0.4))
   }
 
@@ -447,11 +469,16 @@ function runSalePage(page) {
     isBuying = false
     button.textContent = label
     setAble(true)
+    if (done.needsCheck) {
+      forgetToken()
+      showPhase('open')
+      void humanCheck.open()
+    }
     if (done.phase) showPhase(done.phase)
     if (done.message) say(done.message)
   }
 
-  /** @returns {Promise<{ goTo?: string, phase?: string, message?: string }>} */
+  /** @returns {Promise<{ goTo?: string, phase?: string, message?: string, needsCheck?: boolean }>} */
   async function tryUntilKnown() {
     let wasEarly = false
     for (let attempt = 0; ; attempt += 1) {
@@ -469,6 +496,8 @@ function runSalePage(page) {
           wasEarly = true
           await wait(retryAfterMs + Math.random() * JITTER_MS)
           continue
+        case 'purchase-token-invalid':
+          return { needsCheck: true, message: refusals.get(code) ?? '' }
         case 'sold-out':
           return { phase: 'sold_out', message: refusals.get(code) ?? '' }
         case 'sale-closed':
@@ -506,20 +535,54 @@ function runSalePage(page) {
     }
   }
 
-  function sendPurchase() {
+  async function sendPurchase() {
+    if (!purchaseToken) {
+      // Checked on an earlier visit of this page, or on another device.
+      const viewer = await ask(`${saleUrl}/viewer`)
+      if (viewer?.body['purchaseToken']) takeToken(viewer.body)
+    }
     const quantity = Number(new FormData(form).get('quantity') ?? 1)
     return ask(`${saleUrl}/orders`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', ...(isRetry && { 'x-purchase-retry': '1' }) },
+      headers: {
+        'content-type': 'application/json',
+        'x-purchase-token': purchaseToken,
+        ...(isRetry && { 'x-purchase-retry': '1' }),
+      },
       body: JSON.stringify({ quantity }),
     })
   }
+
+  /* The human check */
+
+  /** @param {Record<string, any>} held */
+  function takeToken(held) {
+    purchaseToken = held['purchaseToken']
+    tokenExpiresAtMs = held['expiresAtMs']
+  }
+
+  function forgetToken() {
+    purchaseToken = ''
+    tokenExpiresAtMs = 0
+  }
+
+  const humanCheck =
+    check instanceof HTMLElement
+      ? runCheck(check, saleUrl, refusals, (held) => {
+          takeToken(held)
+          const wasOpen = state === 'open_needs_check'
+          showPhase(wasOpen ? 'open' : 'upcoming')
+          if (wasOpen) void buy()
+          else say(`${text('check-done')} ${upcomingReason()}`)
+        })
+      : { open: () => logIn(`/sales/${saleId}`), close: () => undefined }
 
   form.addEventListener('submit', (event) => {
     event.preventDefault()
     if (isBuying) return
     if (button.getAttribute('aria-disabled') === 'true') return announce(reason.textContent)
     if (!isLoggedIn) return logIn(`/sales/${saleId}`)
+    if (state === 'warming' || state === 'open_needs_check') return void humanCheck.open()
     void buy()
   })
 
@@ -535,8 +598,124 @@ function runSalePage(page) {
 
   // Why an earlier try was refused is said once; a reload or a bookmark is about now.
   if (location.search) history.replaceState(null, '', location.pathname)
-  if (state === 'not_started') countDown()
+  if (isUpcoming()) countDown()
   setTimeout(look, Number(pollAfterMs))
+}
+
+/**
+ * The human check inside the page of a sale: a picture, or work for the browser.
+ *
+ * @param {HTMLElement} place
+ * @param {string} saleUrl
+ * @param {Map<string, string>} refusals
+ * @param {(held: Record<string, any>) => void} onDone
+ */
+function runCheck(place, saleUrl, refusals, onDone) {
+  const form = /** @type {HTMLFormElement} */ (place.querySelector('[data-check-form]'))
+  const picture = /** @type {HTMLImageElement} */ (place.querySelector('[data-check-picture]'))
+  const input = /** @type {HTMLInputElement} */ (form.querySelector('input[name="answer"]'))
+  const message = /** @type {HTMLElement} */ (place.querySelector('[data-check-message]'))
+  let captchaId = ''
+  let isBusy = false
+  /** @type {Worker | undefined} */
+  let worker
+
+  /**
+   * @param {string} path
+   * @param {object} body
+   */
+  function post(path, body) {
+    return ask(`${saleUrl}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  }
+
+  /** @param {Answer} answer */
+  function why(answer) {
+    const { code, retryAfterMs = 0 } = answer?.body ?? {}
+    if (code === 'login-required') logIn(location.pathname)
+    if (code === 'rate-limited') return text('check-wait', { s: Math.ceil(retryAfterMs / SECOND_MS) })
+    return refusals.get(code) ?? text(answer ? 'check-failed' : 'offline')
+  }
+
+  /** @param {string} [before] what the shopper has to know of the try before */
+  async function showPicture(before = '') {
+    message.textContent = before || text('check-loading')
+    captchaId = ''
+    const answer = await post('/captchas', { kind: 'image' })
+    if (answer?.status !== 201) {
+      message.textContent = why(answer)
+      return
+    }
+    captchaId = answer.body['captchaId']
+    picture.src = answer.body['image']
+    input.value = ''
+    input.focus()
+    message.textContent = before
+  }
+
+  /** @param {string} solution */
+  async function send(solution) {
+    message.textContent = text('check-sending')
+    const answer = await post('/purchase-tokens', { captchaId, answer: solution })
+    if (answer?.status === 201) {
+      place.hidden = true
+      return onDone(answer.body)
+    }
+    if (answer?.status === 422 && answer.body['code'] !== 'request-invalid') return showPicture(why(answer))
+    message.textContent = why(answer)
+  }
+
+  async function work() {
+    const answer = await post('/captchas', { kind: 'work' })
+    if (answer?.status !== 201) {
+      message.textContent = why(answer)
+      return
+    }
+    captchaId = answer.body['captchaId']
+    message.textContent = text('check-working')
+    worker?.terminate()
+    worker = new Worker(place.dataset['workUrl'] ?? '', { type: 'module' })
+    const number = await new Promise((resolve) => {
+      if (!worker) return
+      worker.onmessage = ({ data }) => 'number' in data && resolve(data.number)
+      worker.onerror = () => resolve(undefined)
+      worker.postMessage(answer.body['work'])
+    })
+    worker.terminate()
+    if (number === undefined) message.textContent = text('check-failed')
+    else await send(String(number))
+  }
+
+  /** @param {() => Promise<void>} act */
+  async function once(act) {
+    if (isBusy) return
+    isBusy = true
+    await act()
+    isBusy = false
+  }
+
+  form.addEventListener('submit', (event) => {
+    event.preventDefault()
+    if (input.value.trim() === '') return input.focus()
+    void once(() => send(input.value))
+  })
+  place.querySelector('[data-check-other]')?.addEventListener('click', () => void once(() => showPicture()))
+  place.querySelector('[data-check-work]')?.addEventListener('click', () => void once(work))
+
+  return {
+    open() {
+      if (!place.hidden && captchaId) return input.focus()
+      place.hidden = false
+      place.scrollIntoView({ block: 'nearest' })
+      return once(() => showPicture())
+    },
+    close() {
+      place.hidden = true
+    },
+  }
 }
 
 /* ---- One order ---- */

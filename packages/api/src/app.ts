@@ -21,6 +21,7 @@ import session from './plugins/session.ts'
 import views from './plugins/views.ts'
 import { answerWithProblem, refuse } from './refusals.ts'
 import authRoutes from './routes/api/auth.ts'
+import checkRoutes from './routes/api/checks.ts'
 import orderRoutes from './routes/api/orders.ts'
 import purchaseRoutes from './routes/api/purchases.ts'
 import saleRoutes from './routes/api/sales.ts'
@@ -82,6 +83,7 @@ export async function buildApi(deps: {
     await personal.register(deviceCookie, sessions)
     personal.addHook('onRequest', app.admitVisitor)
     await personal.register(authRoutes, { prefix: API })
+    await personal.register(checkRoutes, { prefix: API })
     await personal.register(orderRoutes, { prefix: API })
     await personal.register(pageRoutes, sessions)
   })

@@ -77,6 +77,7 @@ export const ApiConfig = Type.Object({
   LIMIT_PURCHASE_RETRY: limitSetting('10/10'),
   LIMIT_NOT_FOUND: limitSetting('300/60'),
   ...RulesConfig.properties,
+  PURCHASE_TOKEN_SECRETS: Secrets,
 })
 export type ApiConfig = Readonly<Static<typeof ApiConfig>>
 

@@ -16,17 +16,18 @@ await runProcess('api', async () => {
   const log = createLog({ name: 'api', level: config.LOG_LEVEL })
   const core = wireCore(config, log)
   const app = await buildApi({ config, core, log })
-  const health = await startHealthServer({
-    host: config.HEALTH_HOST,
-    port: config.HEALTH_PORT,
-    checks: core.checks,
-  })
   // Nobody on the blacklist slips in while it is read; without Redis nobody can do anything anyway.
   await redisReady(core.redis, FIRST_CONNECTION_MS)
     .then(() => core.blacklist.load())
     .catch(() => undefined)
   // Node's default of 511 connections that wait to be accepted is less than a rush brings in one moment.
   await app.listen({ host: config.HOST, port: config.PORT, backlog: LISTEN_BACKLOG })
+  // Last: whoever asks /readyz learns of a process that listens.
+  const health = await startHealthServer({
+    host: config.HEALTH_HOST,
+    port: config.HEALTH_PORT,
+    checks: core.checks,
+  })
 
   return {
     log,

@@ -24,6 +24,8 @@ export function refusalOfPurchase(
       return { code: 'too-few-left', details: { unitsLeft: outcome.unitsLeft } }
     case 'not_open':
       return notOpen(outcome.opensAtMs, nowMs)
+    case 'token_spent':
+      return { code: 'purchase-token-invalid' }
     case 'closed':
       return { code: 'sale-closed' }
     case 'paused':
@@ -61,7 +63,7 @@ function notWarmed(sale: SaleView | undefined, nowMs: number): Refusal {
   }
 }
 
-function notOpen(opensAtMs: number, nowMs: number): Refusal {
+export function notOpen(opensAtMs: number, nowMs: number): Refusal {
   return {
     code: 'sale-not-open',
     retryAfterMs: Math.max(0, opensAtMs - nowMs),

@@ -23,6 +23,8 @@ export interface SaleView {
   fewLeft: boolean
   unitsPerUser: number
   paymentWindowSeconds: number
+  state: Sale['state']
+  tokensPerUnit: number
   nowMs: number
 }
 
@@ -84,6 +86,8 @@ export function createSaleViews(deps: {
       fewLeft: left > 0 && left < FEW_LEFT,
       unitsPerUser: sale.unitsPerUser,
       paymentWindowSeconds: sale.paymentWindowSeconds,
+      state: sale.state,
+      tokensPerUnit: sale.tokensPerUnit,
       nowMs,
     }
   }

@@ -1,3 +1,4 @@
+import { CHECK_AHEAD_MS } from '@blitzbuy/core/gate/human-check'
 import type { PlacedOrder } from '@blitzbuy/core/order/orders'
 import type { QueuedOrder } from '@blitzbuy/core/order/read-order'
 import type { SalePhase } from '@blitzbuy/core/sale/sale-phase'
@@ -5,6 +6,9 @@ import type { SalePhase } from '@blitzbuy/core/sale/sale-phase'
 /** Where a shopper stands in a sale; pages and JSON show the same. */
 export type ViewerState =
   | 'not_started'
+  | 'warming'
+  | 'ready'
+  | 'open_needs_check'
   | 'open_ready'
   | 'queued'
   | 'won'
@@ -13,16 +17,18 @@ export type ViewerState =
   | 'paused'
   | 'ended'
 
-const BY_PHASE: Record<SalePhase, ViewerState> = {
-  upcoming: 'not_started',
-  open: 'open_ready',
-  sold_out: 'sold_out',
-  paused: 'paused',
-  ended: 'ended',
+interface SaleMoment {
+  phase: SalePhase
+  opensAtMs: number
+  nowMs: number
 }
 
-/** A live order comes before everything the sale itself could say. */
-export function viewerState(phase: SalePhase, order: QueuedOrder | PlacedOrder | undefined): ViewerState {
+/** A live order comes before everything the sale itself could say; a purchase token decides what comes next. */
+export function viewerState(
+  sale: SaleMoment,
+  order: QueuedOrder | PlacedOrder | undefined,
+  hasToken: boolean,
+): ViewerState {
   switch (order?.state) {
     case 'queued':
       return 'queued'
@@ -34,6 +40,20 @@ export function viewerState(phase: SalePhase, order: QueuedOrder | PlacedOrder |
     case 'expired':
     case 'rejected':
     case undefined:
-      return BY_PHASE[phase]
+      return stateWithoutOrder(sale, hasToken)
+  }
+}
+
+function stateWithoutOrder({ phase, opensAtMs, nowMs }: SaleMoment, hasToken: boolean): ViewerState {
+  switch (phase) {
+    case 'upcoming':
+      if (hasToken) return 'ready'
+      return nowMs < opensAtMs - CHECK_AHEAD_MS ? 'not_started' : 'warming'
+    case 'open':
+      return hasToken ? 'open_ready' : 'open_needs_check'
+    case 'sold_out':
+    case 'paused':
+    case 'ended':
+      return phase
   }
 }

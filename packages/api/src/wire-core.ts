@@ -4,6 +4,11 @@ import { BLACKLIST_REFRESH_MS, createBlacklist } from '@blitzbuy/core/gate/black
 import { createBlacklistEntries } from '@blitzbuy/core/gate/blacklist-entries'
 import { createSharedBuckets } from '@blitzbuy/core/gate/limits'
 import { createStrikes, readStrikeRules } from '@blitzbuy/core/gate/strikes'
+import { createCaptchas } from '@blitzbuy/core/gate/captchas'
+import { createHumanCheck } from '@blitzbuy/core/gate/human-check'
+import { createPicturePool, POOL_SIZE } from '@blitzbuy/core/gate/picture-pool'
+import { createPurchaseTokens } from '@blitzbuy/core/gate/purchase-tokens'
+import { createTokenPlaces } from '@blitzbuy/core/gate/token-places'
 import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
 import { createOrders } from '@blitzbuy/core/order/orders'
 import { createPayOrder } from '@blitzbuy/core/order/pay-order'
@@ -84,6 +89,10 @@ export function wireCore(config: ApiConfig, log: Logger) {
     log,
   })
   const sales = createSales(mysql)
+  const purchaseTokens = createPurchaseTokens(listOf(config.PURCHASE_TOKEN_SECRETS))
+  const tokenPlaces = createTokenPlaces({ redis, tokens: purchaseTokens, clock })
+  const pictures = createPicturePool({ size: POOL_SIZE })
+  const captchas = createCaptchas({ redis, pictures })
 
   const line = createHashLine({ atOnce: config.HASHES_AT_ONCE, waitingMax: config.HASHES_WAITING_MAX })
   const accounts = createAccounts(mysql, line)
@@ -109,6 +118,9 @@ export function wireCore(config: ApiConfig, log: Logger) {
     flags,
     saleViews: createSaleViews({ sales, readStocks: createReadStocks(redis), clock }),
     purchase: createPurchase({ batches, readOrder, returnStock: createReturnStock(redis) }),
+    purchaseTokens,
+    tokenPlaces,
+    humanCheck: createHumanCheck({ captchas, places: tokenPlaces, clock }),
     orders,
     readOrder,
     payOrder: createPayOrder(mysql),
@@ -118,6 +130,7 @@ export function wireCore(config: ApiConfig, log: Logger) {
     checks: storeChecks({ mysql, redis }),
     /** Buyers first, then what they need. */
     async close() {
+      pictures.close()
       await batches.drained()
       await handOff.close()
       await broker.close()

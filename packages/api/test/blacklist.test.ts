@@ -9,7 +9,7 @@ import { parseAddress, parseNetwork } from '@blitzbuy/core/ip-address'
 import { describe, expect, it, vi } from 'vitest'
 
 import { addWarmSale, unitsLeft } from '../../core/test/own-stores.ts'
-import { newAddress, newPhone, newShopper, useApiOn, useOwnApi, type Shopper } from './own-api.ts'
+import { newAddress, newPhone, newShopper, passGate, useApiOn, useOwnApi, type Shopper } from './own-api.ts'
 
 const one = useOwnApi()
 const two = useApiOn(one.stores)
@@ -38,7 +38,12 @@ const at = (api: typeof one, shopper: Shopper): Shopper => ({
   call: (options) =>
     api.app.inject({
       ...options,
-      headers: { cookie: shopper.cookie, 'x-forwarded-for': shopper.address, ...options.headers },
+      headers: {
+        cookie: shopper.cookie,
+        'x-forwarded-for': shopper.address,
+        'x-purchase-token': shopper.purchaseToken ?? '',
+        ...options.headers,
+      },
     }),
 })
 
@@ -46,6 +51,7 @@ describe('a blacklisted user', () => {
   it('is refused by every instance within two seconds, takes nothing, and is let in again when taken off', async () => {
     const saleId = await addWarmSale(one.stores)
     const shopper = await newShopper(one)
+    shopper.purchaseToken = await passGate(one, shopper, saleId)
     const subject = userSubject(shopper.userId)
     await put(subject)
     await everywhere((api) => expect(api.core.blacklist.findUser(shopper.userId)).toBeDefined())
@@ -60,6 +66,7 @@ describe('a blacklisted user', () => {
   it('can do nothing with a session but read orders and log out, and cannot log in', async () => {
     const saleId = await addWarmSale(one.stores)
     const shopper = await newShopper(one)
+    shopper.purchaseToken = await passGate(one, shopper, saleId)
     const { orderId } = (await buy(shopper, saleId)).json<{ orderId: string }>()
     await put(userSubject(shopper.userId))
     await everywhere((api) => expect(api.core.blacklist.findUser(shopper.userId)).toBeDefined())
@@ -111,6 +118,7 @@ describe('a blacklisted user', () => {
   it('is let in again by itself when the time is over', async () => {
     const saleId = await addWarmSale(one.stores)
     const shopper = await newShopper(one)
+    shopper.purchaseToken = await passGate(one, shopper, saleId)
     await put(userSubject(shopper.userId), { lastsMs: 700 })
     await everywhere((api) => expect(api.core.blacklist.findUser(shopper.userId)).toBeDefined())
     expect(codeOf(await buy(shopper, saleId))).toEqual(BLOCKED)
@@ -129,6 +137,7 @@ describe('a blacklisted address', () => {
   ])('or range, %s, keeps %s out and lets %s in', async (range, inside, outside) => {
     const saleId = await addWarmSale(one.stores)
     const shopper = await newShopper(one)
+    shopper.purchaseToken = await passGate(one, shopper, saleId)
     const subject = network(range)
     await put(subject)
     await everywhere((api) => expect(api.core.blacklist.findAddress(parseAddress(inside)!)).toBeDefined())

@@ -1,9 +1,11 @@
 import { loadConfig } from '@blitzbuy/core/config'
+import { captchaCountKey } from '@blitzbuy/core/gate/gate-keys'
 import { createLog } from '@blitzbuy/core/log'
 import { redisReady } from '@blitzbuy/core/redis/connect-redis'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { afterAll, beforeAll } from 'vitest'
 
+import { readCaptcha } from '../../../test/pass-gate.ts'
 import { useOwnStores, type OwnStores } from '../../core/test/own-stores.ts'
 import { buildApi } from '../src/app.ts'
 import { ApiConfig } from '../src/config.ts'
@@ -45,6 +47,7 @@ export function useApiOn(stores: OwnStores, changes: Record<string, string> = {}
       ORDER_ID_SECRETS: 'o'.repeat(32),
       // Limits stay on: each shopper has an address of their own, which this proxy tells.
       TRUSTED_PROXIES: '127.0.0.1',
+      PURCHASE_TOKEN_SECRETS: 'p'.repeat(32),
       ...changes,
     })
     const log = createLog({ name: 'api', level: 'fatal' })
@@ -62,6 +65,27 @@ export function useApiOn(stores: OwnStores, changes: Record<string, string> = {}
   return api
 }
 
+/** As if a minute had passed for who has asked for as many challenges as one may. */
+export async function letMinutePass(stores: OwnStores, { userId }: Pick<Shopper, 'userId'>): Promise<void> {
+  await stores.redis.del(captchaCountKey(userId))
+}
+
+/** Solves a picture as a person would, by the api's own calls. */
+export async function passGate(api: OwnApi, shopper: Shopper, saleId: number): Promise<string> {
+  const url = `/api/v1/sales/${saleId}`
+  const challenge = await shopper.call({ method: 'POST', url: `${url}/captchas` })
+  if (challenge.statusCode !== 201) throw new Error(`no captcha: ${challenge.statusCode} ${challenge.body}`)
+  const { captchaId } = challenge.json<{ captchaId: string }>()
+  const answer = await readCaptcha(api.stores, captchaId)
+  const token = await shopper.call({
+    method: 'POST',
+    url: `${url}/purchase-tokens`,
+    payload: { captchaId, answer },
+  })
+  if (token.statusCode !== 201) throw new Error(`no token: ${token.statusCode} ${token.body}`)
+  return token.json<{ purchaseToken: string }>().purchaseToken
+}
+
 export type Call = (options: InjectOptions) => Promise<LightMyRequestResponse>
 
 export interface Shopper {
@@ -71,6 +95,8 @@ export interface Shopper {
   password: string
   /** Where they sit: what the proxy says in X-Forwarded-For. */
   address: string
+  /** Sent with every call once it is here: see `passGate`. */
+  purchaseToken?: string
   call: Call
 }
 
@@ -101,15 +127,20 @@ export async function newShopper(api: OwnApi, address: string = newAddress()): P
     payload: { phone, password },
   })
   const cookie = cookieOf(answer)
-  return {
+  const shopper: Shopper = {
     userId: answer.json<{ userId: number }>().userId,
     cookie,
     phone,
     password,
     address,
-    call: (options) =>
-      api.app.inject({ ...options, headers: { cookie, 'x-forwarded-for': address, ...options.headers } }),
+    call: (options) => {
+      const { purchaseToken } = shopper
+      const token = purchaseToken === undefined ? {} : { 'x-purchase-token': purchaseToken }
+      const headers = { cookie, 'x-forwarded-for': address, ...token, ...options.headers }
+      return api.app.inject({ ...options, headers })
+    },
   }
+  return shopper
 }
 
 /** The fields and headers with which a browser posts a form of ours: the page is opened first, for its token. */

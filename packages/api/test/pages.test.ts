@@ -8,19 +8,22 @@ import type { LightMyRequestResponse } from 'fastify'
 import type { RowDataPacket } from 'mysql2'
 import { describe, expect, it, vi } from 'vitest'
 
+import { readCaptcha } from '../../../test/pass-gate.ts'
 import { addSale, addWarmSale, unitsLeft } from '../../core/test/own-stores.ts'
 import { en } from '../src/messages/en.ts'
 import {
   PUBLIC_ORIGIN,
   cookieOf,
+  letMinutePass,
   newPhone,
   newShopper,
   openForm,
+  passGate,
   useOwnApi,
   type Shopper,
 } from './own-api.ts'
 
-const api = useOwnApi()
+const api = useOwnApi({ LIMIT_CHALLENGE_USER: '1000/60' })
 const HOUR_MS = 3_600_000
 const HTML = { accept: 'text/html,application/xhtml+xml' }
 
@@ -45,6 +48,25 @@ const post = async (
     },
   })
 }
+
+/** Passes the human check by its form, as long as there is one, and presses Buy. */
+async function buyByForm(
+  shopper: Pick<Shopper, 'cookie'>,
+  saleId: number,
+  fields: Record<string, string> = {},
+) {
+  const check = await open(`/sales/${saleId}/check`, as(shopper))
+  let { cookie } = shopper
+  if (check.statusCode === 200) {
+    const answered = await post(`/sales/${saleId}/check`, await solvedForm(check), as(shopper))
+    cookie += `; ${cookieOf(answered)}`
+  }
+  return post(`/sales/${saleId}/buy`, fields, { cookie })
+}
+async function solvedForm(check: LightMyRequestResponse): Promise<Record<string, string>> {
+  const captchaId = /name="captchaId" value="([^"]+)"/.exec(check.body)?.[1] ?? ''
+  return { captchaId, answer: await readCaptcha(api.stores, captchaId) }
+}
 const as = ({ cookie }: Pick<Shopper, 'cookie'>) => ({ cookie })
 
 describe('a shopper without JavaScript', () => {
@@ -67,7 +89,9 @@ describe('a shopper without JavaScript', () => {
     expect(sale.body).toContain(`action="/sales/${saleId}/buy"`)
     expect(sale.body).toContain('Logged in as Ada')
 
-    const bought = await post(`/sales/${saleId}/buy`, {}, as(shopper))
+    const unchecked = await post(`/sales/${saleId}/buy`, {}, as(shopper))
+    expect([unchecked.statusCode, unchecked.headers.location]).toEqual([303, `/sales/${saleId}/check`])
+    const bought = await buyByForm(shopper, saleId)
     expect(bought.statusCode).toBe(303)
     const orderUrl = String(bought.headers.location)
     expect(orderUrl).toMatch(/^\/orders\/[0-9A-Z]{26}$/)
@@ -95,11 +119,11 @@ describe('a shopper without JavaScript', () => {
   it('who presses twice, or pays twice, lands on the same order', async () => {
     const saleId = await addWarmSale(api.stores)
     const shopper = await newShopper(api)
-    const first = await post(`/sales/${saleId}/buy`, {}, as(shopper))
-    const second = await post(`/sales/${saleId}/buy`, {}, as(shopper))
+    const first = await buyByForm(shopper, saleId)
+    const second = await buyByForm(shopper, saleId)
     expect(second.headers.location).toBe(first.headers.location)
     await placeQueued(saleId)
-    const third = await post(`/sales/${saleId}/buy`, {}, as(shopper))
+    const third = await buyByForm(shopper, saleId)
     expect(third.headers.location).toBe(first.headers.location)
 
     for (let times = 0; times < 2; times += 1) {
@@ -120,7 +144,7 @@ describe('a shopper without JavaScript', () => {
     const shopper = await newShopper(api)
     api.core.flags.raise(saleId, 1, Number.MAX_SAFE_INTEGER)
     expect(api.core.flags.isRaised(saleId)).toBe(true)
-    const bought = await post(`/sales/${saleId}/buy`, {}, as(shopper))
+    const bought = await buyByForm(shopper, saleId)
     expect(bought.headers.location).toMatch(/^\/orders\//)
   })
 
@@ -128,7 +152,7 @@ describe('a shopper without JavaScript', () => {
     const saleId = await addWarmSale(api.stores, { unitsPerUser: 3 })
     const shopper = await newShopper(api)
     expect((await open(`/sales/${saleId}`, as(shopper))).body).toMatch(/<option>3<\/option>/)
-    await post(`/sales/${saleId}/buy`, { quantity: '3' }, as(shopper))
+    await buyByForm(shopper, saleId, { quantity: '3' })
     expect(await unitsLeft(api.stores, saleId)).toBe(7)
   })
 })
@@ -151,7 +175,7 @@ describe('a refused purchase', () => {
   ])('of a sale that is %s leads back to the sale, which says why', async (_why, changes, notice, words) => {
     const saleId = await addWarmSale(api.stores, changes)
     const shopper = await newShopper(api)
-    const refused = await post(`/sales/${saleId}/buy`, {}, as(shopper))
+    const refused = await buyByForm(shopper, saleId)
     expect([refused.statusCode, refused.headers.location]).toEqual([303, `/sales/${saleId}?${notice}`])
     const page = await open(String(refused.headers.location), as(shopper))
     expect(textOf(page)).toContain(words)
@@ -160,12 +184,12 @@ describe('a refused purchase', () => {
   it('for more units than are left, or than one may have, names the number', async () => {
     const saleId = await addWarmSale(api.stores, { quota: 3, unitsPerUser: 5 })
     const shopper = await newShopper(api)
-    const tooFew = await post(`/sales/${saleId}/buy`, { quantity: '4' }, as(shopper))
+    const tooFew = await buyByForm(shopper, saleId, { quantity: '4' })
     expect(tooFew.headers.location).toBe(`/sales/${saleId}?notice=too-few-left&units=3`)
     expect(textOf(await open(String(tooFew.headers.location)))).toContain('Only 3 left.')
-    const tooMany = await post(`/sales/${saleId}/buy`, { quantity: '6' }, as(shopper))
+    const tooMany = await buyByForm(shopper, saleId, { quantity: '6' })
     expect(textOf(await open(String(tooMany.headers.location)))).toContain('at most 5')
-    const junk = await post(`/sales/${saleId}/buy`, { quantity: '1e3' }, as(shopper))
+    const junk = await buyByForm(shopper, saleId, { quantity: '1e3' })
     expect([junk.statusCode, junk.headers['content-type']]).toEqual([400, 'text/html; charset=utf-8'])
   })
 
@@ -177,7 +201,7 @@ describe('a refused purchase', () => {
     expect(waiting.headers['refresh']).toBe('3')
     expect(textOf(waiting)).toContain(en['confirming.text'])
 
-    const bought = await post(`/sales/${saleId}/buy`, {}, as(shopper))
+    const bought = await buyByForm(shopper, saleId)
     expect((await open(confirming, as(shopper))).headers.location).toBe(bought.headers.location)
   })
 
@@ -224,14 +248,18 @@ describe('the Buy button', () => {
     const shopper = await newShopper(api)
     expect((await open(`/sales/${saleId}`)).body).toContain('data-state="login_required"')
     const own = await open(`/sales/${saleId}`, as(shopper))
-    expect(own.body).toContain('data-state="open_ready"')
-    expect(own.body).toMatch(/<button class="buy-button" type="submit" aria-describedby="reason">/)
+    expect(own.body).toContain('data-state="open_needs_check"')
+    expect(own.body).toContain('>Verify and buy</button>')
+    await passGate(api, shopper, saleId)
+    const checked = await open(`/sales/${saleId}`, as(shopper))
+    expect(checked.body).toContain('data-state="open_ready"')
+    expect(checked.body).toMatch(/<button class="buy-button" type="submit" aria-describedby="reason">/)
   })
 
   it('of a sale with an own order leads to that order', async () => {
     const saleId = await addWarmSale(api.stores)
     const shopper = await newShopper(api)
-    const { location } = (await post(`/sales/${saleId}/buy`, {}, as(shopper))).headers
+    const { location } = (await buyByForm(shopper, saleId)).headers
     const states = []
     for (const settle of [
       async () => {},
@@ -363,7 +391,7 @@ describe('an order page', () => {
   it("of somebody else's order is not there", async () => {
     const saleId = await addWarmSale(api.stores)
     const [owner, other] = [await newShopper(api), await newShopper(api)]
-    const { location } = (await post(`/sales/${saleId}/buy`, {}, as(owner))).headers
+    const { location } = (await buyByForm(owner, saleId)).headers
     const page = await open(String(location), as(other))
     expect(page.statusCode).toBe(404)
     expect((await post(`${String(location)}/pay`, {}, as(other))).statusCode).toBe(404)
@@ -371,7 +399,7 @@ describe('an order page', () => {
 
   it('leads a logged-out shopper through the login and back', async () => {
     const saleId = await addWarmSale(api.stores)
-    const { location } = (await post(`/sales/${saleId}/buy`, {}, as(await newShopper(api)))).headers
+    const { location } = (await buyByForm(await newShopper(api), saleId)).headers
     const page = await open(String(location))
     expect(page.headers.location).toBe(`/login?next=${encodeURIComponent(String(location))}`)
   })
@@ -379,7 +407,7 @@ describe('an order page', () => {
   it('says why an order was rejected', async () => {
     const saleId = await addWarmSale(api.stores)
     const shopper = await newShopper(api)
-    const { location } = (await post(`/sales/${saleId}/buy`, {}, as(shopper))).headers
+    const { location } = (await buyByForm(shopper, saleId)).headers
     await api.stores.mysql.use(({ connection }) =>
       connection.query('UPDATE sales SET quota = 0 WHERE id = ?', [saleId]),
     )
@@ -392,7 +420,7 @@ describe('an order page', () => {
   it('that is watched by the script is not reloaded under it', async () => {
     const saleId = await addWarmSale(api.stores)
     const shopper = await newShopper(api)
-    const { location } = (await post(`/sales/${saleId}/buy`, {}, as(shopper))).headers
+    const { location } = (await buyByForm(shopper, saleId)).headers
     const page = await open(String(location), { cookie: `${shopper.cookie}; blitz-script=1` })
     expect(page.headers['refresh']).toBeUndefined()
     expect(page.body).toContain('data-poll-after-ms=')
@@ -402,7 +430,8 @@ describe('an order page', () => {
     const shopper = await newShopper(api)
     for (let count = 0; count < 21; count += 1) {
       const saleId = await addWarmSale(api.stores)
-      await post(`/sales/${saleId}/buy`, {}, as(shopper))
+      await letMinutePass(api.stores, shopper)
+      await buyByForm(shopper, saleId)
       await placeQueued(saleId)
     }
     const first = await open('/orders', as(shopper))

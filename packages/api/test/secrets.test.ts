@@ -4,6 +4,7 @@ import type { InjectOptions } from 'fastify'
 import { describe, expect, it, vi } from 'vitest'
 
 import { addWarmSale } from '../../core/test/own-stores.ts'
+import { readCaptcha } from '../../../test/pass-gate.ts'
 import { buildApi } from '../src/app.ts'
 import type { ApiConfig } from '../src/config.ts'
 import { wireCore } from '../src/wire-core.ts'
@@ -80,7 +81,22 @@ describe('the log and the refusals', () => {
       payload: { phone, password: `${PASSWORD}-wrong` },
     })
     await call({ method: 'POST', url: '/api/v1/auth/login', payload: credentials })
-    const bought = await call({ method: 'POST', url: `/api/v1/sales/${saleId}/orders`, headers: { cookie } })
+    const url = `/api/v1/sales/${saleId}`
+    const challenge = await call({ method: 'POST', url: `${url}/captchas`, headers: { cookie } })
+    const { captchaId } = challenge.json<{ captchaId: string }>()
+    const answer = await readCaptcha(api.stores, captchaId)
+    const passed = await call({
+      method: 'POST',
+      url: `${url}/purchase-tokens`,
+      headers: { cookie },
+      payload: { captchaId, answer },
+    })
+    const { purchaseToken } = passed.json<{ purchaseToken: string }>()
+    const bought = await call({
+      method: 'POST',
+      url: `${url}/orders`,
+      headers: { cookie, 'x-purchase-token': purchaseToken },
+    })
     expect(bought.statusCode).toBe(202)
     await call({ method: 'POST', url: `${String(bought.headers.location)}/payments`, headers: { cookie } })
 

@@ -11,6 +11,7 @@
     4  unsettled     hash    orderId -> reservation on its way to MySQL
     5  unsettledDue  zset    orderId by the time of its next relay
     6  orderPrefix   prefix of the keys that tell how far each order came
+    7  spent         hash    userId -> issuedAtMs of the last purchase token that took units
 
   ARGV
     1  notAfterMs    the caller has given up by then and told its buyers so
@@ -21,6 +22,7 @@
     +2  userId
     +3  quantity
     +4  requestId
+    +5  tokenIssuedAtMs  of the buyer's purchase token
 
   Returns
     {nowMs, epoch, seq, opensAtMs, {kind, value}, ...}  one pair per buyer, in their order; kind is
@@ -28,12 +30,15 @@
       already_reserved  the orderId this user holds
       sold_out          units left
       too_few_left      units left
+      token_spent       issuedAtMs of the token that this user has spent
       not_open, closed, paused, not_warmed, over_limit, overloaded, too_late
 ]]
 
-local stockKey, holdsKey, holdersKey, unsettledKey, unsettledDueKey, orderPrefix =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local stockKey, holdsKey, holdersKey, unsettledKey, unsettledDueKey, orderPrefix, spentKey =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local notAfterMs, ledgerCap, relayAfterMs = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+-- Longer than any purchase token lives.
+local SPENT_KEPT_MS = 3600000
 
 --- @include clock
 --- @include outcome
@@ -67,7 +72,9 @@ elseif state == 'paused' then
   shut = 'paused'
 end
 
-local function reserve(orderId, userId, quantity, requestId)
+local hasSpent = false
+
+local function reserve(orderId, userId, quantity, requestId, tokenIssuedAtMs)
   if hasEnded(orderId) then
     return { 'already_reserved', orderId }
   end
@@ -91,6 +98,11 @@ local function reserve(orderId, userId, quantity, requestId)
   if shut then
     return { shut, 0 }
   end
+  -- One token, one order: whoever buys again after an order has ended shows again to be a person.
+  local spent = tonumber(redis.call('HGET', spentKey, userId) or 0)
+  if tokenIssuedAtMs <= spent then
+    return { 'token_spent', spent }
+  end
   if quantity > unitsPerUser then
     return { 'over_limit', unitsPerUser }
   end
@@ -106,6 +118,8 @@ local function reserve(orderId, userId, quantity, requestId)
 
   hold(orderId, userId, quantity)
   redis.call('HSET', holdersKey, userId, orderId)
+  redis.call('HSET', spentKey, userId, tokenIssuedAtMs)
+  hasSpent = true
   -- Without these two lines a crash between reserving and publishing would lose the order for good.
   redis.call(
     'HSET',
@@ -120,11 +134,14 @@ local function reserve(orderId, userId, quantity, requestId)
 end
 
 local answer = { now, tonumber(fields[3]) or 0, tonumber(fields[4]) or 0, opensAtMs or 0 }
-for i = 4, #ARGV, 4 do
+for i = 4, #ARGV, 5 do
   if forAll then
     answer[#answer + 1] = { forAll, 0 }
   else
-    answer[#answer + 1] = reserve(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3])
+    answer[#answer + 1] = reserve(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], tonumber(ARGV[i + 4]))
   end
+end
+if hasSpent then
+  redis.call('PEXPIRE', spentKey, SPENT_KEPT_MS)
 end
 return answer

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { blacklistPutScript, blacklistRemoveScript } from './gate/blacklist-entries.ts'
 import { countRequestScript } from './gate/limits.ts'
 import { strikeScript } from './gate/strikes.ts'
+import { issueTokenScript } from './gate/token-places.ts'
 import { readLua, type LuaScript } from './redis/lua-script.ts'
 import { claimUnsettledScript } from './reservation/relay.ts'
 import * as build from './stock/build-stock.ts'
@@ -24,6 +25,7 @@ const scripts: LuaScript[] = [
   countRequestScript,
   takeLoginTryScript,
   giveBackLoginTryScript,
+  issueTokenScript,
   ...Object.values(build),
 ]
 

@@ -19,7 +19,11 @@ function reservations(count: number, quantity = 1) {
   })
 }
 const reserveAll = (saleId: number, list: ReturnType<typeof reservations>) =>
-  createReserve(stores.redis)(saleId, Date.now() + 60_000, list)
+  createReserve(stores.redis)(
+    saleId,
+    Date.now() + 60_000,
+    list.map((reservation) => ({ ...reservation, tokenIssuedAtMs: 1 })),
+  )
 
 async function copyOf(saleId: number) {
   const [[copy], sale] = await Promise.all([

@@ -62,7 +62,13 @@ async function batchesWith(handOff: HandOff) {
   return { batches, flags, calls: () => calls }
 }
 
-const purchaseOf = (saleId: number, userId = newUserId()) => ({ saleId, userId, quantity: 1, requestId: 'r' })
+const purchaseOf = (saleId: number, userId = newUserId()) => ({
+  saleId,
+  userId,
+  quantity: 1,
+  requestId: 'r',
+  tokenIssuedAtMs: 1,
+})
 
 describe('buyers of one sale who press the button together', () => {
   it('share one call of reserve and one confirmed message', async () => {
@@ -208,13 +214,20 @@ describe('the relay', () => {
   it('publishes again what nobody has settled in time, and nothing before', async () => {
     const saleId = await addWarmSale(stores)
     const limits = { ...RESERVE_LIMITS, relayAfterMs: 300 }
-    const asked = { orderId: 'A'.repeat(26), userId: newUserId(), quantity: 1, requestId: 'r-9' }
+    const asked = {
+      orderId: 'A'.repeat(26),
+      userId: newUserId(),
+      quantity: 1,
+      requestId: 'r-9',
+    }
     const relay = createRelayUnsettled({
       redis: stores.redis,
       publish: createPublishReservations(publisher),
       relayAfterMs: limits.relayAfterMs,
     })
-    const answer = await createReserve(stores.redis, limits)(saleId, Date.now() + 60_000, [asked])
+    const answer = await createReserve(stores.redis, limits)(saleId, Date.now() + 60_000, [
+      { ...asked, tokenIssuedAtMs: 1 },
+    ])
     expect(await relay(saleId)).toBe(0)
 
     await expect.poll(() => relay(saleId), { timeout: 5_000 }).toBe(1)
@@ -236,6 +249,7 @@ describe('the relay', () => {
         userId: newUserId(),
         quantity: 1,
         requestId: 'r',
+        tokenIssuedAtMs: 1,
       }))
       await reserve(saleId, Date.now() + 60_000, list)
     }

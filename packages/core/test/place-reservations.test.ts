@@ -106,7 +106,7 @@ describe('an order that is not paid in time', () => {
   it('ends once, gives its units back to MySQL and then to Redis, and lets its buyer buy again', async () => {
     const saleId = await addWarmSale(stores, { quota: 2, paymentWindowSeconds: 0 })
     const asked = reservation()
-    await createReserve(stores.redis)(saleId, Date.now() + 60_000, [asked])
+    await createReserve(stores.redis)(saleId, Date.now() + 60_000, [{ ...asked, tokenIssuedAtMs: 1 }])
     const { decidedAtMs, decisions } = await place(saleId, [asked])
     await createSettle(stores.redis)(saleId, decidedAtMs, decisions)
     expect(await unitsLeft(stores, saleId)).toBe(1)

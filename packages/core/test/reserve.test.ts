@@ -16,7 +16,13 @@ const SOON_MS = 60_000
 let orders = 0
 function request(userId = newUserId(), quantity = 1): ReserveRequest {
   orders += 1
-  return { orderId: String(orders).padStart(26, '0'), userId, quantity, requestId: 'r-1' }
+  return {
+    orderId: String(orders).padStart(26, '0'),
+    userId,
+    quantity,
+    requestId: 'r-1',
+    tokenIssuedAtMs: Date.now() + orders,
+  }
 }
 const notAfter = (): number => Date.now() + SOON_MS
 

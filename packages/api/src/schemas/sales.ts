@@ -26,5 +26,9 @@ export const ViewerAnswer = Type.Object({
   viewerState: Type.String(),
   orderId: Type.Optional(Type.String()),
   token: Type.Enum(['none', 'held', 'exhausted']),
+  purchaseToken: Type.Optional(Type.String()),
+  notBeforeMs: Type.Optional(Type.Integer()),
+  expiresAtMs: Type.Optional(Type.Integer()),
+  retryAfterMs: Type.Optional(Type.Integer()),
   nowMs: Type.Integer(),
 })

@@ -17,6 +17,8 @@ export interface PurchaseRequest {
   userId: number
   quantity: number
   requestId: string
+  /** When the buyer's purchase token was issued: one that has bought an order buys no other. */
+  tokenIssuedAtMs: number
 }
 
 export type BatchOutcome =
@@ -158,12 +160,15 @@ export function createPurchaseBatches(deps: {
   /** Who is refused is told at once; who is not waits for the hand-off. */
   async function reserveAndRefuse(saleId: number, queue: SaleQueue, timely: readonly Waiting[]) {
     const nowMs = clock.nowMs()
-    const requests: ReserveRequest[] = timely.map(({ request: { userId, quantity, requestId } }) => ({
-      orderId: orderIds.mint(saleId, userId, nowMs),
-      userId,
-      quantity,
-      requestId,
-    }))
+    const requests: ReserveRequest[] = timely.map(
+      ({ request: { userId, quantity, requestId, tokenIssuedAtMs } }) => ({
+        orderId: orderIds.mint(saleId, userId, nowMs),
+        userId,
+        quantity,
+        requestId,
+        tokenIssuedAtMs,
+      }),
+    )
     const { outcomes, ...stock } = await reserve(saleId, nowMs + REDIS_COMMAND_TIMEOUT_MS, requests)
     clock.observe(stock.nowMs)
     if (outcomes.length !== requests.length) throw new UnexpectedReply('reserve', outcomes.length)
@@ -175,7 +180,8 @@ export function createPurchaseBatches(deps: {
       const request = requests[at] as ReserveRequest
       if (outcome.kind === 'reserved') {
         winners.push({ waiting, orderId: request.orderId })
-        reservations.push({ ...request, reservedAtMs: outcome.reservedAtMs })
+        const { tokenIssuedAtMs: _spent, ...reservation } = request
+        reservations.push({ ...reservation, reservedAtMs: outcome.reservedAtMs })
       } else {
         if (outcome.kind === 'sold_out') flags.raise(saleId, stock.epoch, stock.seq)
         answer(queue, waiting, told(outcome))

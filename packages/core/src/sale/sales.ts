@@ -21,6 +21,8 @@ export interface Sale {
   state: 'scheduled' | 'paused' | 'closed'
   revision: number
   stockEpoch: number
+  /** Purchase tokens handed out per unit of the quota; 0 means no cap. */
+  tokensPerUnit: number
 }
 
 export interface NewSale {
@@ -30,6 +32,7 @@ export interface NewSale {
   currency: string
   quota: number
   unitsPerUser?: number
+  tokensPerUnit?: number
   opensAt: Date
   closesAt: Date
   paymentWindowSeconds: number
@@ -50,6 +53,8 @@ export interface Sales {
   addProduct(product: NewProduct): Promise<number>
   /** @returns the new sale's id. */
   add(sale: NewSale): Promise<number>
+  /** How many purchase tokens there are per unit from now on; 0 means no cap. */
+  setTokensPerUnit(saleId: number, tokensPerUnit: number): Promise<void>
   /** The number of the next Redis copy, in MySQL before Redis hears of it. */
   nextStockEpoch(saleId: number): Promise<Sale | undefined>
 }
@@ -73,6 +78,7 @@ const COLUMNS = {
   state: sales.state,
   revision: sales.revision,
   stockEpoch: sales.stockEpoch,
+  tokensPerUnit: sales.tokensPerUnit,
 }
 
 export function createSales(mysql: Mysql): Sales {
@@ -132,6 +138,10 @@ export function createSales(mysql: Mysql): Sales {
     async add(sale) {
       const [result] = await mysql.use(({ orm }) => orm.insert(sales).values(sale))
       return result.insertId
+    },
+
+    async setTokensPerUnit(saleId, tokensPerUnit) {
+      await mysql.use(({ orm }) => orm.update(sales).set({ tokensPerUnit }).where(eq(sales.id, saleId)))
     },
 
     nextStockEpoch: (saleId) =>

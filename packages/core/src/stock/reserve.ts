@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 
 import { UnexpectedReply } from '../errors.ts'
+import { tokenKeys } from '../gate/gate-keys.ts'
 import { bindScript, type LuaScript } from '../redis/lua-script.ts'
 import { stockKeys } from './stock-keys.ts'
 
@@ -9,6 +10,8 @@ export interface ReserveRequest {
   userId: number
   quantity: number
   requestId: string
+  /** When the purchase token was issued that this try is made with. */
+  tokenIssuedAtMs: number
 }
 
 export type ReserveOutcome =
@@ -17,6 +20,8 @@ export type ReserveOutcome =
   | { kind: 'sold_out' | 'too_few_left'; unitsLeft: number }
   | { kind: 'not_open'; opensAtMs: number }
   | { kind: 'over_limit'; unitsPerUser: number }
+  /** The buyer's token has bought an order before, which has ended since. */
+  | { kind: 'token_spent' }
   | { kind: 'closed' | 'paused' | 'not_warmed' | 'overloaded' | 'too_late' }
 
 export interface ReserveAnswer {
@@ -40,9 +45,9 @@ export const RESERVE_LIMITS: ReserveLimits = { ledgerCap: 100_000, relayAfterMs:
 /** The typed face of lua/reserve.lua; read that file for the rules. */
 export const reserveScript = {
   file: 'reserve',
-  keys: ['stock', 'holds', 'holders', 'unsettled', 'unsettledDue', 'orderPrefix'],
+  keys: ['stock', 'holds', 'holders', 'unsettled', 'unsettledDue', 'orderPrefix', 'spent'],
   args: ['notAfterMs', 'ledgerCap', 'relayAfterMs'],
-  entry: ['orderId', 'userId', 'quantity', 'requestId'],
+  entry: ['orderId', 'userId', 'quantity', 'requestId', 'tokenIssuedAtMs'],
   decode: decodeReserve,
 } as const satisfies LuaScript
 
@@ -58,7 +63,7 @@ export function createReserve(redis: Redis, limits: ReserveLimits = RESERVE_LIMI
 
   return (saleId, notAfterMs, requests) =>
     run(
-      stockKeys(saleId),
+      { ...stockKeys(saleId), spent: tokenKeys(saleId).spent },
       { notAfterMs, ledgerCap: limits.ledgerCap, relayAfterMs: limits.relayAfterMs },
       requests as readonly (ReserveRequest & Record<string, string | number>)[],
     )
@@ -89,6 +94,7 @@ function decodeOutcome(kind: string, value: unknown, opensAtMs: number): Reserve
       return { kind, opensAtMs }
     case 'over_limit':
       return { kind, unitsPerUser: Number(value) }
+    case 'token_spent':
     case 'closed':
     case 'paused':
     case 'not_warmed':

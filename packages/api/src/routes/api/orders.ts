@@ -25,7 +25,7 @@ export const UNPAYABLE: Record<
 
 /** What a shopper has: where they stand in a sale, one order, all orders, paying. */
 const orderRoutes: FastifyPluginAsyncTypebox = async (app) => {
-  const { orders, readOrder, payOrder, saleViews, clock } = app.core
+  const { orders, readOrder, payOrder, saleViews, tokenPlaces, clock } = app.core
   app.addHook('onSend', (_request, reply, _payload, done) => {
     reply.header('cache-control', 'no-store')
     done()
@@ -40,11 +40,15 @@ const orderRoutes: FastifyPluginAsyncTypebox = async (app) => {
       if (!sale) return refuse(reply, { code: 'not-found' })
       const account = requireAccount(request, reply)
       if (!account) return reply
-      const order = await readOrder.liveIn(sale.saleId, account.userId)
+      const [order, { kind: token, ...tokenDetails }] = await Promise.all([
+        readOrder.liveIn(sale.saleId, account.userId),
+        tokenPlaces.find(sale, account.userId),
+      ])
       return {
-        viewerState: viewerState(sale.phase, order),
+        viewerState: viewerState(sale, order, token === 'held'),
         ...(order && { orderId: order.orderId }),
-        token: 'none' as const,
+        token,
+        ...tokenDetails,
         nowMs: clock.nowMs(),
       }
     },

@@ -1,9 +1,10 @@
+import { userSubject } from '@blitzbuy/core/gate/blacklist-subject'
 import type { IncomingHttpHeaders } from 'node:http'
 
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 
 import { createReadBuyer, type SessionOptions } from '../../plugins/session.ts'
-import { refusalOfPurchase } from '../../purchase-answers.ts'
+import { notOpen, refusalOfPurchase } from '../../purchase-answers.ts'
 import { refuse } from '../../refusals.ts'
 import { SaleParams, readSaleId } from '../../schemas/identifiers.ts'
 import {
@@ -17,10 +18,10 @@ import {
 /**
  * The hot route. Registered outside the session plugin; every step costs what it must and no more:
  * the flag, the blacklist and the limits (no trip; what the address decides before session and body), the session
- * (local copy first), the batch.
+ * (local copy first), the purchase token (no trip), the batch.
  */
 const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, options) => {
-  const { flags, sessions, purchase, saleViews, clock } = app.core
+  const { flags, sessions, purchaseTokens, strikes, purchase, saleViews, clock } = app.core
   const readBuyer = createReadBuyer(sessions, options)
 
   app.post(
@@ -49,11 +50,26 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
       if (isRetry(request) && flags.isRaised(saleId) && !app.limits.retryOfUser(buyer.userId, reply))
         return reply
 
+      const token = purchaseTokens.read(
+        request.headers['x-purchase-token'],
+        saleId,
+        buyer.userId,
+        clock.nowMs(),
+      )
+      if (token.kind === 'invalid') {
+        // None at all is a page that was open for long; one that is wrong was made or taken from somebody.
+        if (request.headers['x-purchase-token'])
+          void strikes.record('token-misuse', userSubject(buyer.userId))
+        return refuse(reply, { code: 'purchase-token-invalid' })
+      }
+      if (token.kind === 'early') return refuse(reply, notOpen(token.notBeforeMs, clock.nowMs()))
+
       const outcome = await purchase({
         saleId,
         userId: buyer.userId,
         quantity: request.body.quantity ?? 1,
         requestId: request.id,
+        tokenIssuedAtMs: token.issuedAtMs,
       })
       switch (outcome.kind) {
         case 'reserved':

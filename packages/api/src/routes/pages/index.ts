@@ -4,6 +4,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import formTokens, { type FormTokenOptions } from '../../plugins/form-tokens.ts'
 import accountSecurityPages from './account-security.ts'
 import accountPages from './accounts.ts'
+import checkPages from './checks.ts'
 import orderPages from './orders.ts'
 import salePages from './sales.ts'
 
@@ -17,6 +18,7 @@ const pageRoutes: FastifyPluginAsync<FormTokenOptions> = async (app, options) =>
   await app.register(fastifyFormbody)
   await app.register(formTokens, options)
   await app.register(salePages)
+  await app.register(checkPages, options)
   await app.register(accountPages)
   await app.register(accountSecurityPages)
   await app.register(orderPages)

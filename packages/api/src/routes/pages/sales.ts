@@ -1,15 +1,17 @@
 import { StoreAway } from '@blitzbuy/core/errors'
+import { CHECK_AHEAD_MS } from '@blitzbuy/core/gate/human-check'
 import type { PurchaseOutcome } from '@blitzbuy/core/order/purchase'
 import type { SalePhase } from '@blitzbuy/core/sale/sale-phase'
-import type { FastifyPluginAsync } from 'fastify'
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 
 import { english } from '../../messages/language.ts'
 import type { PageViewerState } from '../../messages/text-keys.ts'
 import { refusalOfPurchase } from '../../purchase-answers.ts'
-import { refuse, type Refusal } from '../../refusals.ts'
+import { refuse, type Refusal, type RefusalCode } from '../../refusals.ts'
 import type { SaleView } from '../../sale-views.ts'
 import { readSaleId } from '../../schemas/identifiers.ts'
-import { viewerState } from '../../viewer-state.ts'
+import { viewerState, type ViewerState } from '../../viewer-state.ts'
+import { TOKEN_COOKIE } from './checks.ts'
 import { readField } from './form-fields.ts'
 import { noticeQuery, noticeText } from './notices.ts'
 import { requireLogin } from './require-login.ts'
@@ -22,7 +24,7 @@ interface SaleRoute {
 /** What a shopper came for stands first. */
 const PHASES_IN_ORDER: readonly SalePhase[] = ['open', 'upcoming', 'sold_out', 'paused', 'ended']
 /** The control does nothing in all other states, and says why. */
-const BUYABLE: readonly PageViewerState[] = ['open_ready', 'login_required']
+const PRESSABLE: readonly PageViewerState[] = ['warming', 'open_needs_check', 'open_ready', 'login_required']
 const QUANTITY_CHOICES_MAX = 10
 /** How often a sale page asks how far the sale is. */
 const POLL_AFTER_MS = 2_000
@@ -32,7 +34,7 @@ const DECIDED_AFTER_MS = 5_000
 
 /** The sale list, one sale, and buying by a form. */
 const salePages: FastifyPluginAsync = async (app) => {
-  const { saleViews, readOrder, purchase, flags, clock } = app.core
+  const { saleViews, readOrder, purchaseTokens, tokenPlaces, purchase, flags, clock } = app.core
 
   app.get('/', async (_request, reply) => {
     const sales = await saleViews.list()
@@ -52,17 +54,25 @@ const salePages: FastifyPluginAsync = async (app) => {
     const sale = await findSale(request.params.saleId)
     if (!sale) return refuse(reply, { code: 'not-found' })
     const { account } = request.session
-    const order = account && (await readOrder.liveIn(sale.saleId, account.userId))
-    const state = shownState(sale, account !== undefined, viewerState(sale.phase, order))
+    const [order, place] = account
+      ? await Promise.all([
+          readOrder.liveIn(sale.saleId, account.userId),
+          tokenPlaces.find(sale, account.userId),
+        ])
+      : []
+    const token = place?.kind === 'held' ? place : undefined
+    const state = shownState(account !== undefined, viewerState(sale, order, token !== undefined))
 
     return reply.page('sale', {
       title: sale.title,
       sale,
       state,
-      canBuy: BUYABLE.includes(state),
+      canBuy: PRESSABLE.includes(state),
       reason: english.text(`reason.${state}`, { time: english.moment(sale.opensAtMs) }),
       notice: noticeText(request.query, sale),
       isLoggedIn: account !== undefined,
+      checkAheadMs: CHECK_AHEAD_MS,
+      tokenExpiresAtMs: token?.expiresAtMs,
       // An order that has ended is none that the shopper could go to from here.
       orderId: order && ['queued', 'won', 'already_bought'].includes(state) ? order.orderId : undefined,
       quantities: Array.from(
@@ -87,8 +97,17 @@ const salePages: FastifyPluginAsync = async (app) => {
     const quantity = readQuantity(readField(request.body, 'quantity'))
     if (quantity === undefined) return refuse(reply, { code: 'request-invalid' })
 
+    const tokenIssuedAtMs = await findToken(request, sale, buyer.userId)
+    if (typeof tokenIssuedAtMs === 'string') return reply.redirect(tokenIssuedAtMs, 303)
+
     // Past the sold-out flag: a form cannot say that it is the retry of a try whose answer was lost.
-    const outcome = await tryToBuy({ saleId, userId: buyer.userId, quantity, requestId: request.id })
+    const outcome = await tryToBuy({
+      saleId,
+      userId: buyer.userId,
+      quantity,
+      requestId: request.id,
+      tokenIssuedAtMs,
+    })
     switch (outcome.kind) {
       case 'reserved':
         return reply.redirect(`/orders/${outcome.orderId}`, 303)
@@ -126,6 +145,30 @@ const salePages: FastifyPluginAsync = async (app) => {
     return saleId ? saleViews.find(saleId) : undefined
   }
 
+  /**
+   * When the token of this try was issued: that of the cookie, else the one that the buyer got on another device.
+   * Without any, where the buyer has to go instead.
+   */
+  async function findToken(
+    request: FastifyRequest,
+    sale: SaleView,
+    userId: number,
+  ): Promise<number | string> {
+    const { saleId } = sale
+    const carried = purchaseTokens.read(request.cookies[TOKEN_COOKIE], saleId, userId, clock.nowMs())
+    if (carried.kind === 'valid') return carried.issuedAtMs
+    const [order, place] = await Promise.all([
+      readOrder.liveIn(saleId, userId),
+      tokenPlaces.find(sale, userId),
+    ])
+    if (order && isLive(order)) return `/orders/${order.orderId}`
+    const held = place.kind === 'held' ? place.purchaseToken : undefined
+    const token = purchaseTokens.read(held, saleId, userId, clock.nowMs())
+    if (token.kind === 'valid') return token.issuedAtMs
+    const notice = noticeOf(viewerState(sale, undefined, token.kind === 'early'))
+    return notice ? `/sales/${saleId}?${noticeQuery({ code: notice })}` : `/sales/${saleId}/check`
+  }
+
   /** A fault after the try was sent leaves its outcome open, exactly as a lost answer does. */
   function tryToBuy(request: Parameters<typeof purchase>[0]): Promise<PurchaseOutcome> {
     return purchase(request).catch(whenAway({ kind: 'outcome_unknown' }))
@@ -140,8 +183,31 @@ const salePages: FastifyPluginAsync = async (app) => {
 
 export default salePages
 
-function shownState(sale: SaleView, isLoggedIn: boolean, state: PageViewerState): PageViewerState {
-  return !isLoggedIn && sale.phase === 'open' ? 'login_required' : state
+function shownState(isLoggedIn: boolean, state: PageViewerState): PageViewerState {
+  if (isLoggedIn) return state
+  if (state === 'open_needs_check') return 'login_required'
+  return state === 'warming' ? 'not_started' : state
+}
+
+function isLive({ state }: { state: string }): boolean {
+  return state === 'queued' || state === 'awaiting_payment' || state === 'paid'
+}
+
+/** Why the human check would be of no use now. */
+function noticeOf(state: ViewerState): RefusalCode | undefined {
+  switch (state) {
+    case 'not_started':
+    case 'ready':
+      return 'sale-not-open'
+    case 'sold_out':
+      return 'sold-out'
+    case 'paused':
+      return 'sale-paused'
+    case 'ended':
+      return 'sale-closed'
+    default:
+      return undefined
+  }
 }
 
 /** A form without the field asks for one unit; anything that is no number is no order. */
