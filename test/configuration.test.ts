@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 
 import { describe, expect, it } from 'vitest'
@@ -111,11 +112,22 @@ describe('the trusted proxies', () => {
   )
 })
 
+/** No credential that everybody knows. */
+const OF_PRODUCTION = {
+  NODE_ENV: 'production',
+  MYSQL_URL: `mysql://shop:${randomBytes(12).toString('hex')}@127.0.0.1:1/db`,
+  REDIS_URL: `redis://:${randomBytes(12).toString('hex')}@127.0.0.1:1`,
+  AMQP_URL: `amqp://shop:${randomBytes(12).toString('hex')}@127.0.0.1:1`,
+  SESSION_SECRETS: randomBytes(32).toString('base64url'),
+  ORDER_ID_SECRETS: randomBytes(32).toString('base64url'),
+  PURCHASE_TOKEN_SECRETS: randomBytes(32).toString('base64url'),
+}
+
 describe('an api in production', () => {
   it.each(['http://shop.example', 'http://192.168.1.4:3000', 'http://localhost.evil.example'])(
     'does not start for a site without TLS: %s',
     async (PUBLIC_ORIGIN) => {
-      const { code, output } = await startWith('api', { ...GOOD, NODE_ENV: 'production', PUBLIC_ORIGIN })
+      const { code, output } = await startWith('api', { ...GOOD, ...OF_PRODUCTION, PUBLIC_ORIGIN })
       expect(code).toBe(1)
       expect(output).toMatch(/- PUBLIC_ORIGIN is malformed; expected an https:\/\/ origin/)
     },

@@ -5,7 +5,7 @@ import { performance } from 'node:perf_hooks'
 import { build, root } from '../prepare.mjs'
 import { lastLines, run } from '../run.mjs'
 import { paint, took, type Steps } from '../steps.mjs'
-import { findOrInstallChromium } from '../stores/chromium.ts'
+import { CHROMIUM, TESSERACT, findOrInstall } from '../stores/test-programs.ts'
 import { makeTemporaryFolder } from '../stores/temporary-folder.ts'
 import { countTests, type TestCounts } from './count-tests.ts'
 
@@ -47,7 +47,9 @@ export async function runTests({ filter, steps, signal }: RunTestsOptions): Prom
     for (const [name, ...command] of checks) {
       await check(name, () => steps.step(name, () => runTool(command, signal)))
     }
-    await check('Browser', () => findOrInstallChromium(steps.say, signal))
+    for (const program of [CHROMIUM, TESSERACT]) {
+      await check(program.name, () => findOrInstall(program, steps.say, signal))
+    }
   }
 
   const startedMs = performance.now()

@@ -71,7 +71,16 @@ describe('the two readers of a session, the plugin and the purchase route', () =
     ['the name of the https site', false, async () => `__Host-blitz=${encoded(await live())}`],
     ['the name in capitals', false, async () => `BLITZ=${encoded(await live())}`],
     ['quotes', false, async () => `blitz="${encoded(await live())}"`],
-    ['encoded twice', false, async () => `blitz=${encodeURIComponent(encoded(await live()))}`],
+    [
+      'encoded twice',
+      false,
+      async () => {
+        // A signature without + and / is the same once and twice encoded.
+        let cookie = encoded(await live())
+        while (!cookie.includes('%')) cookie = encoded(await live())
+        return `blitz=${encodeURIComponent(cookie)}`
+      },
+    ],
     ['a broken encoding', false, async () => `blitz=%E0%A4%A; other=${encoded(await live())}`],
     ['1 KB of junk', false, async () => `blitz=${'x'.repeat(1_024)}`],
     [
@@ -89,6 +98,7 @@ describe('the two readers of a session, the plugin and the purchase route', () =
       async () => {
         const sessionId = await live()
         await api.stores.redis.pexpire(sessionKey(sessionId), 1)
+        await expect.poll(() => api.stores.redis.exists(sessionKey(sessionId))).toBe(0)
         return `blitz=${encoded(sessionId)}`
       },
     ],

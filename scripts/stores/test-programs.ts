@@ -1,0 +1,46 @@
+import { existsSync } from 'node:fs'
+
+import { StepFailed } from '../steps.mjs'
+import { canInstallWithApt, installWithApt } from './apt.ts'
+
+/** A program that tests need beside the stores. */
+export interface TestProgram {
+  name: string
+  /** Where Debian's package puts it. */
+  path: string
+  debianPackage: string
+  /** The variable that names another place. */
+  variable: string
+}
+
+export const CHROMIUM: TestProgram = {
+  name: 'Chromium',
+  path: '/usr/bin/chromium',
+  debianPackage: 'chromium',
+  variable: 'CHROMIUM_PATH',
+}
+
+/** Reads pictures of text: the attack that captchas must stand. */
+export const TESSERACT: TestProgram = {
+  name: 'Tesseract',
+  path: '/usr/bin/tesseract',
+  debianPackage: 'tesseract-ocr',
+  variable: 'TESSERACT_PATH',
+}
+
+/** Sees to a program for the tests; throws, in words, where there is none and none can be had. */
+export async function findOrInstall(
+  program: TestProgram,
+  say: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<string> {
+  const { name, debianPackage, variable } = program
+  const given = process.env[variable]
+  const path = given || program.path
+  if (existsSync(path)) return path
+  if (!given && canInstallWithApt()) await installWithApt([debianPackage], say, signal)
+  if (existsSync(path)) return path
+  throw new StepFailed(
+    `The tests need ${name}, and there is none at ${path}. Install it (on Debian as root: apt-get install ${debianPackage}) or set ${variable}.`,
+  )
+}
