@@ -60,7 +60,11 @@ async function newPage(
     if (/Content Security Policy|Permissions.Policy|Cross-Origin-/i.test(message.text()))
       problems.push(message.text())
   })
-  page.on('requestfailed', (request) => problems.push(`${request.url()} ${request.failure()?.errorText}`))
+  page.on('requestfailed', (request) => {
+    // Leaving a page ends what it was still asking for.
+    const failure = request.failure()?.errorText
+    if (failure !== 'net::ERR_ABORTED') problems.push(`${request.url()} ${failure}`)
+  })
   page.on('response', (answer) => {
     if (answer.status() >= 500) problems.push(`${answer.url()} ${answer.status()}`)
   })
