@@ -89,7 +89,12 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
   const apiPort = await freePort()
   const barePort = await freePort()
   const origins = { api: `http://127.0.0.1:${apiPort}`, bare: `http://127.0.0.1:${barePort}` }
-  const secrets = { SESSION_SECRETS: secret(), ORDER_ID_SECRETS: secret(), PURCHASE_TOKEN_SECRETS: secret() }
+  const secrets = {
+    SESSION_SECRETS: secret(),
+    ORDER_ID_SECRETS: secret(),
+    PURCHASE_TOKEN_SECRETS: secret(),
+    PAYMENT_CALLBACK_SECRETS: secret(),
+  }
 
   const { pids, api, generator } = await steps.step('Processes', async (note) => {
     const env = {

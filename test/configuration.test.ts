@@ -17,6 +17,7 @@ const GOOD = {
   SESSION_SECRETS: 's'.repeat(32),
   ORDER_ID_SECRETS: 'o'.repeat(32),
   PURCHASE_TOKEN_SECRETS: 'p'.repeat(32),
+  PAYMENT_CALLBACK_SECRETS: 'p'.repeat(32),
 }
 const MALFORMED = {
   NODE_ENV: 'staging',
@@ -33,6 +34,7 @@ const OF_API = {
   SESSION_SECRETS: 'short',
   ORDER_ID_SECRETS: `${'o'.repeat(32)},short`,
   PURCHASE_TOKEN_SECRETS: 'p'.repeat(31),
+  PAYMENT_CALLBACK_SECRETS: 'p'.repeat(31),
 }
 /** These have a default, or may be missing. */
 const LIMITS_OF_API = {
@@ -121,6 +123,7 @@ const OF_PRODUCTION = {
   SESSION_SECRETS: randomBytes(32).toString('base64url'),
   ORDER_ID_SECRETS: randomBytes(32).toString('base64url'),
   PURCHASE_TOKEN_SECRETS: randomBytes(32).toString('base64url'),
+  PAYMENT_CALLBACK_SECRETS: randomBytes(32).toString('base64url'),
 }
 
 describe('an api in production', () => {

@@ -24,7 +24,12 @@ export interface RunningProcess {
 
 /** Starts processes on a test file's own stores; whatever still runs is ended after the tests. */
 export function useProcesses(stores: OwnStores, changes: Record<string, string> = {}) {
-  const secrets = { SESSION_SECRETS: secret(), ORDER_ID_SECRETS: secret(), PURCHASE_TOKEN_SECRETS: secret() }
+  const secrets = {
+    SESSION_SECRETS: secret(),
+    ORDER_ID_SECRETS: secret(),
+    PURCHASE_TOKEN_SECRETS: secret(),
+    PAYMENT_CALLBACK_SECRETS: secret(),
+  }
   const running: ChildProcess[] = []
   const takenPorts = new Set<number>()
   afterAll(async () => {

@@ -169,6 +169,8 @@ function processEnvironment(
     // A load tool on this host plays many shoppers: it may give each an address of their own (X-Forwarded-For).
     TRUSTED_PROXIES: '127.0.0.1,::1',
     PURCHASE_TOKEN_SECRETS: settings.secret('purchase-token', 48),
+    PAYMENT_PROVIDER: 'sandbox',
+    PAYMENT_CALLBACK_SECRETS: settings.secret('payment-callback', 48),
     ...process.env,
     PORT: String(port),
     MYSQL_URL: stores.mysqlUrl,

@@ -22,11 +22,13 @@ import views from './plugins/views.ts'
 import { answerWithProblem, refuse } from './refusals.ts'
 import authRoutes from './routes/api/auth.ts'
 import checkRoutes from './routes/api/checks.ts'
+import paymentCallbackRoutes from './routes/api/payment-callbacks.ts'
 import orderRoutes from './routes/api/orders.ts'
 import purchaseRoutes from './routes/api/purchases.ts'
 import saleRoutes from './routes/api/sales.ts'
 import errorPages from './routes/pages/error-pages.ts'
 import pageRoutes from './routes/pages/index.ts'
+import sandboxPages from './routes/pages/sandbox-payments.ts'
 import type { Core } from './wire-core.ts'
 
 const API = '/api/v1'
@@ -71,11 +73,14 @@ export async function buildApi(deps: {
   // The purchase itself, and what everybody may see: no session plugin, no hooks beside those above.
   await app.register(purchaseRoutes, { prefix: API, ...sessions })
   await app.register(saleRoutes, { prefix: API })
+  // From other companies, who prove themselves by a signature.
+  await app.register(paymentCallbackRoutes, { prefix: API })
 
   // How answers become pages. After the routes above, so that none of its hooks is theirs.
   await app.register(assets)
   await app.register(views, { keepTemplates: config.NODE_ENV !== 'development' })
   await app.register(errorPages)
+  if (deps.core.sandbox) await app.register(sandboxPages, { sandbox: deps.core.sandbox })
 
   // What belongs to one person.
   await app.register(async (personal) => {

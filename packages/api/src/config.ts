@@ -1,4 +1,5 @@
 import {
+  CooldownConfig,
   HealthConfig,
   RulesConfig,
   Secrets,
@@ -78,6 +79,14 @@ export const ApiConfig = Type.Object({
   LIMIT_NOT_FOUND: limitSetting('300/60'),
   ...RulesConfig.properties,
   PURCHASE_TOKEN_SECRETS: Secrets,
+  ...CooldownConfig.properties,
+  PAYMENT_PROVIDER: Type.Optional(
+    Type.Enum(['sandbox', 'none'], {
+      description:
+        'sandbox (no money moves; the default outside production) or none (the default in production)',
+    }),
+  ),
+  PAYMENT_CALLBACK_SECRETS: Secrets,
 })
 export type ApiConfig = Readonly<Static<typeof ApiConfig>>
 
@@ -107,6 +116,16 @@ export function checkApiConfig(config: ApiConfig): ApiConfig {
     ])
   }
   return config
+}
+
+/** Where a provider sends the buyer's browser back to. */
+export function createOrderPageUrl({ PUBLIC_ORIGIN }: Pick<ApiConfig, 'PUBLIC_ORIGIN'>) {
+  return (orderId: string): string => `${PUBLIC_ORIGIN}/orders/${orderId}`
+}
+
+/** A sandbox that nobody asked for would give away goods: in production it must be said. */
+export function paymentProvider({ PAYMENT_PROVIDER, NODE_ENV }: ApiConfig): 'sandbox' | 'none' {
+  return PAYMENT_PROVIDER ?? (NODE_ENV === 'production' ? 'none' : 'sandbox')
 }
 
 export function sessionLimits(config: ApiConfig): SessionLimits {

@@ -26,6 +26,8 @@ export function refusalOfPurchase(
       return notOpen(outcome.opensAtMs, nowMs)
     case 'token_spent':
       return { code: 'purchase-token-invalid' }
+    case 'cooling_down':
+      return { code: 'cooling-down', retryAfterMs: outcome.retryAfterMs }
     case 'closed':
       return { code: 'sale-closed' }
     case 'paused':

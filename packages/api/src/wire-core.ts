@@ -10,10 +10,12 @@ import { createPicturePool, POOL_SIZE } from '@blitzbuy/core/gate/picture-pool'
 import { createPurchaseTokens } from '@blitzbuy/core/gate/purchase-tokens'
 import { createTokenPlaces } from '@blitzbuy/core/gate/token-places'
 import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
+import { createCancelOrder } from '@blitzbuy/core/order/cancel-order'
 import { createOrders } from '@blitzbuy/core/order/orders'
-import { createPayOrder } from '@blitzbuy/core/order/pay-order'
+import { createPayments } from '@blitzbuy/core/order/payments'
 import { createPurchase } from '@blitzbuy/core/order/purchase'
 import { createReadOrder } from '@blitzbuy/core/order/read-order'
+import { createSandboxProvider } from '@blitzbuy/core/order/sandbox-provider'
 import { connectBroker } from '@blitzbuy/core/rabbitmq/connect-broker'
 import { createPublishReservations } from '@blitzbuy/core/rabbitmq/publish'
 import { BLACKLIST_CHANGED, SESSION_ENDED, UNITS_ROSE } from '@blitzbuy/core/redis/channels'
@@ -38,7 +40,7 @@ import { createLoginTries } from '@blitzbuy/core/user/login-tries'
 import { createLoginWorks } from '@blitzbuy/core/user/login-work'
 import { createSessions } from '@blitzbuy/core/user/sessions'
 
-import { sessionLimits, type ApiConfig } from './config.ts'
+import { createOrderPageUrl, paymentProvider, sessionLimits, type ApiConfig } from './config.ts'
 import { createSaleViews } from './sale-views.ts'
 
 export type Core = ReturnType<typeof wireCore>
@@ -104,6 +106,17 @@ export function wireCore(config: ApiConfig, log: Logger) {
   const loginWorks = createLoginWorks(redis, listOf(config.SESSION_SECRETS))
   const verifyHumanCheck = loginWorks.verify
 
+  const returnStock = createReturnStock(redis)
+  const cooldownMs = config.CANCEL_COOLDOWN_SECONDS * 1000
+  const sandbox =
+    paymentProvider(config) === 'sandbox'
+      ? createSandboxProvider({
+          mysql,
+          secrets: listOf(config.PAYMENT_CALLBACK_SECRETS),
+          publicOrigin: config.PUBLIC_ORIGIN,
+        })
+      : undefined
+
   return {
     accounts,
     logIn: createLogIn({ accounts, line, tries, verifyHumanCheck, log }),
@@ -117,13 +130,18 @@ export function wireCore(config: ApiConfig, log: Logger) {
     clock,
     flags,
     saleViews: createSaleViews({ sales, readStocks: createReadStocks(redis), clock }),
-    purchase: createPurchase({ batches, readOrder, returnStock: createReturnStock(redis) }),
+    purchase: createPurchase({ batches, readOrder, returnStock, cooldownMs }),
     purchaseTokens,
     tokenPlaces,
     humanCheck: createHumanCheck({ captchas, places: tokenPlaces, clock }),
     orders,
     readOrder,
-    payOrder: createPayOrder(mysql),
+    cancelOrder: createCancelOrder({ mysql, returnStock, cooldownMs }),
+    /** The provider that takes payments; none where they are switched off. */
+    gateway: sandbox,
+    sandbox,
+    orderPageUrl: createOrderPageUrl(config),
+    payments: sandbox && createPayments({ mysql, gateway: sandbox }),
     /** The connection that @fastify/redis makes known to plugins. */
     redis,
     // Purchases go on through the ledger without RabbitMQ, so it does not make the api unready.

@@ -48,6 +48,7 @@ export function useApiOn(stores: OwnStores, changes: Record<string, string> = {}
       // Limits stay on: each shopper has an address of their own, which this proxy tells.
       TRUSTED_PROXIES: '127.0.0.1',
       PURCHASE_TOKEN_SECRETS: 'p'.repeat(32),
+      PAYMENT_CALLBACK_SECRETS: 'c'.repeat(32),
       ...changes,
     })
     const log = createLog({ name: 'api', level: 'fatal' })

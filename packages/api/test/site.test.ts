@@ -482,6 +482,10 @@ describe('the route table', () => {
     'GET /api/v1/orders': 'login',
     'GET /api/v1/orders/:orderId': 'owner',
     'POST /api/v1/orders/:orderId/payments': 'owner',
+    'POST /api/v1/orders/:orderId/cancellation': 'owner',
+    'POST /api/v1/payment-callbacks/:provider': 'public',
+    'GET /sandbox-payments/:ref': 'public',
+    'POST /sandbox-payments/:ref': 'public',
     'GET /': 'public',
     'GET /login': 'public',
     'POST /login': 'public',
@@ -500,6 +504,7 @@ describe('the route table', () => {
     'GET /orders': 'login',
     'GET /orders/:orderId': 'owner',
     'POST /orders/:orderId/pay': 'owner',
+    'POST /orders/:orderId/cancel': 'owner',
   }
   /** What passes the schema, so that the answer is about the login. */
   const BODIES: Record<string, object> = {

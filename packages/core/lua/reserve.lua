@@ -12,6 +12,7 @@
     5  unsettledDue  zset    orderId by the time of its next relay
     6  orderPrefix   prefix of the keys that tell how far each order came
     7  spent         hash    userId -> issuedAtMs of the last purchase token that took units
+    8  cooldownPrefix  prefix of the keys of users who may not buy again yet
 
   ARGV
     1  notAfterMs    the caller has given up by then and told its buyers so
@@ -30,12 +31,13 @@
       already_reserved  the orderId this user holds
       sold_out          units left
       too_few_left      units left
+      cooling_down      ms until this user, who has cancelled, may buy again
       token_spent       issuedAtMs of the token that this user has spent
       not_open, closed, paused, not_warmed, over_limit, overloaded, too_late
 ]]
 
-local stockKey, holdsKey, holdersKey, unsettledKey, unsettledDueKey, orderPrefix, spentKey =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local stockKey, holdsKey, holdersKey, unsettledKey, unsettledDueKey, orderPrefix, spentKey, cooldownPrefix =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local notAfterMs, ledgerCap, relayAfterMs = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 -- Longer than any purchase token lives.
 local SPENT_KEPT_MS = 3600000
@@ -97,6 +99,11 @@ local function reserve(orderId, userId, quantity, requestId, tokenIssuedAtMs)
   end
   if shut then
     return { shut, 0 }
+  end
+  -- Without it, buying and cancelling in a loop would keep units from everybody.
+  local coolingMs = redis.call('PTTL', cooldownPrefix .. userId)
+  if coolingMs > 0 then
+    return { 'cooling_down', coolingMs }
   end
   -- One token, one order: whoever buys again after an order has ended shows again to be a person.
   local spent = tonumber(redis.call('HGET', spentKey, userId) or 0)

@@ -48,6 +48,16 @@ export const HealthConfig = Type.Object({
   }),
 })
 
+/** How long who cancelled waits before buying again in that sale; the same for api and order-worker. */
+export const CooldownConfig = Type.Object({
+  CANCEL_COOLDOWN_SECONDS: Type.Integer({
+    minimum: 0,
+    maximum: 86_400,
+    default: 30,
+    description: 'seconds (0 to 86400) from a cancelled order to the next purchase in the same sale',
+  }),
+})
+
 /** A comma-separated list of secrets: the first one signs, all of them verify, so that they can be rotated. */
 export const Secrets = Type.String({
   pattern: '^[^,\\s]{32,}(,[^,\\s]{32,})*$',

@@ -12,7 +12,7 @@ const LOOKED_AT_MAX = 512
  * Only for production: the private stores of tests and of `npm start` are for one machine and one person.
  */
 export function defaultCredentials(settings: Readonly<Record<string, unknown>>): string[] {
-  const secrets = ['SESSION_SECRETS', 'ORDER_ID_SECRETS'].filter((name) =>
+  const secrets = ['SESSION_SECRETS', 'ORDER_ID_SECRETS', 'PAYMENT_CALLBACK_SECRETS'].filter((name) =>
     textOf(settings, name).split(',').some(isKnown),
   )
   const urls = ['MYSQL_URL', 'REDIS_URL', 'AMQP_URL'].filter((name) =>

@@ -1,6 +1,6 @@
-import { createExpireOrders, createReturnDueStock } from '@blitzbuy/core/order/expire-orders'
+import { createExpireOrders } from '@blitzbuy/core/order/expire-orders'
+import { createReturnDueStock } from '@blitzbuy/core/order/return-due-stock'
 import { createOrders } from '@blitzbuy/core/order/orders'
-import { createPayOrder } from '@blitzbuy/core/order/pay-order'
 import { createPlaceReservations, readDecisions } from '@blitzbuy/core/order/place-reservations'
 import type { Reservation } from '@blitzbuy/core/reservation/reservations-made'
 import { createReserve } from '@blitzbuy/core/stock/reserve'
@@ -116,7 +116,7 @@ describe('an order that is not paid in time', () => {
     expect(await expire()).toBe(0)
     expect(await unitsSold(saleId)).toEqual({ sold: 0, live: 0 })
 
-    const tell = createReturnDueStock(stores.mysql, createReturnStock(stores.redis))
+    const tell = createReturnDueStock(stores.mysql, createReturnStock(stores.redis), 30_000)
     expect(await tell()).toBe(1)
     expect(await tell()).toBe(0)
     expect(await unitsLeft(stores, saleId)).toBe(2)
@@ -124,26 +124,5 @@ describe('an order that is not paid in time', () => {
 
     const anew = reservation({ userId: asked.userId })
     expect((await place(saleId, [anew])).decisions[0]?.state).toBe('placed')
-  })
-
-  it('and is paid in the same moment is either paid or expired, never both', async () => {
-    const saleId = await addSale(stores, { quota: 50, paymentWindowSeconds: 0 })
-    const list = Array.from({ length: 50 }, () => reservation())
-    await place(saleId, list)
-    const orders = createOrders(stores.mysql)
-    const pay = createPayOrder(stores.mysql)
-    const found = await Promise.all(list.map(({ orderId }) => orders.find(orderId)))
-
-    const [, ...paid] = await Promise.all([
-      createExpireOrders(stores.mysql)(),
-      ...found.map((order) => (order ? pay(order) : false)),
-    ])
-
-    const { sold, live } = await unitsSold(saleId)
-    const paidCount = paid.filter(Boolean).length
-    const states = await Promise.all(list.map(async ({ orderId }) => (await orders.find(orderId))?.state))
-    expect(states.filter((state) => state === 'paid')).toHaveLength(paidCount)
-    expect(sold).toBe(live)
-    expect(live).toBe(states.filter((state) => state !== 'expired').length)
   })
 })

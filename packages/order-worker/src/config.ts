@@ -1,4 +1,4 @@
-import { HealthConfig, RulesConfig, SharedConfig } from '@blitzbuy/core/config'
+import { CooldownConfig, HealthConfig, RulesConfig, SharedConfig } from '@blitzbuy/core/config'
 import { Type, type Static } from 'typebox'
 
 export const WorkerConfig = Type.Object({
@@ -10,6 +10,7 @@ export const WorkerConfig = Type.Object({
     default: 64,
     description: 'how many messages (1 to 1000) a worker holds at once, each with up to 256 reservations',
   }),
+  ...CooldownConfig.properties,
   RULE_ORDER_UNPAID: RulesConfig.properties.RULE_ORDER_UNPAID,
 })
 export type WorkerConfig = Readonly<Static<typeof WorkerConfig>>

@@ -4,8 +4,11 @@ import { userSubject } from '@blitzbuy/core/gate/blacklist-subject'
 import { createStrikes, readStrikeRule } from '@blitzbuy/core/gate/strikes'
 import { createLog } from '@blitzbuy/core/log'
 import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
-import { createExpireOrders, createReturnDueStock } from '@blitzbuy/core/order/expire-orders'
+import { createExpireOrders } from '@blitzbuy/core/order/expire-orders'
 import { createPlaceReservations } from '@blitzbuy/core/order/place-reservations'
+import { createRefundPayments } from '@blitzbuy/core/order/refund-payments'
+import { createReturnDueStock } from '@blitzbuy/core/order/return-due-stock'
+import { createSandboxRefunds } from '@blitzbuy/core/order/sandbox-provider'
 import { connectBroker } from '@blitzbuy/core/rabbitmq/connect-broker'
 import { connectRedis, redisReady } from '@blitzbuy/core/redis/connect-redis'
 import { repeat } from '@blitzbuy/core/repeat'
@@ -20,6 +23,7 @@ import { createWorkOffReservations } from './work-off-reservations.ts'
 
 const EXPIRE_EVERY_MS = 1_000
 const RETURN_EVERY_MS = 500
+const REFUND_EVERY_MS = 1_000
 const FIRST_CONNECTION_MS = 2_000
 
 await runProcess('order-worker', async () => {
@@ -66,7 +70,13 @@ await runProcess('order-worker', async () => {
   }
   const timers = [
     repeat('expire orders', EXPIRE_EVERY_MS, createExpireOrders(mysql, strikeUnpaid), log),
-    repeat('return stock', RETURN_EVERY_MS, createReturnDueStock(mysql, createReturnStock(redis)), log),
+    repeat(
+      'return stock',
+      RETURN_EVERY_MS,
+      createReturnDueStock(mysql, createReturnStock(redis), config.CANCEL_COOLDOWN_SECONDS * 1000),
+      log,
+    ),
+    repeat('refund payments', REFUND_EVERY_MS, createRefundPayments(mysql, createSandboxRefunds(mysql)), log),
   ]
 
   return {

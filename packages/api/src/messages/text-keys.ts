@@ -1,5 +1,7 @@
-import type { OrderState } from '@blitzbuy/core/order/orders'
+import type { OrderState, Refund } from '@blitzbuy/core/order/orders'
+import type { RefundCause } from '@blitzbuy/core/order/payments'
 import type { RejectReason } from '@blitzbuy/core/order/place-reservations'
+import type { SandboxAct } from '@blitzbuy/core/order/sandbox-provider'
 import type { SalePhase } from '@blitzbuy/core/sale/sale-phase'
 import type { Region } from '@blitzbuy/core/user/phone'
 
@@ -22,4 +24,6 @@ export type RequiredTextKey =
   | `order.headline.${ShownOrderState}`
   | `order.text.${ShownOrderState}`
   | `order.reason.${RejectReason}`
+  | `order.refund.${Refund['state']}.${RefundCause}`
+  | `sandbox.${SandboxAct}`
   | `account.region.${Region}`

@@ -2,6 +2,13 @@ import fp from 'fastify-plugin'
 
 import { refuse } from '../refusals.ts'
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Each request proves itself by a signature and carries no cookie: where it comes from says nothing. */
+    isSigned?: boolean
+  }
+}
+
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /**
@@ -12,7 +19,7 @@ const SAFE = new Set(['GET', 'HEAD', 'OPTIONS'])
 export default fp<{ publicOrigin: string }>(
   async (app, { publicOrigin }) => {
     app.addHook('onRequest', (request, reply, done) => {
-      if (SAFE.has(request.method)) return done()
+      if (SAFE.has(request.method) || request.routeOptions.config.isSigned) return done()
       const { origin, 'sec-fetch-site': fetchSite } = request.headers
       const isForeignSite = fetchSite === 'cross-site' || fetchSite === 'same-site'
       const isForeignOrigin = origin !== undefined && origin !== publicOrigin

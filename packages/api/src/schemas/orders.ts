@@ -28,10 +28,25 @@ export const OrderAnswer = Type.Object({
   paidAtMs: Type.Optional(Type.Integer()),
   endedAtMs: Type.Optional(Type.Integer()),
   reason: Type.Optional(Type.String()),
+  payment: Type.Optional(
+    Type.Object({ paymentId: Type.Integer(), state: Type.Enum(['started', 'succeeded', 'failed']) }),
+  ),
+  refunds: Type.Optional(
+    Type.Array(
+      Type.Object({
+        state: Type.Enum(['due', 'done']),
+        amountCents: Type.Integer(),
+        currency: Type.String(),
+        cause: Type.Enum(['order-ended', 'second-payment', 'wrong-amount']),
+      }),
+    ),
+  ),
   pollAfterMs: Type.Optional(Type.Integer()),
   aheadAbout: Type.Optional(Type.Integer()),
 })
 export type OrderAnswer = Static<typeof OrderAnswer>
+
+export const PaymentAnswer = Type.Object({ paymentId: Type.Integer(), paymentUrl: Type.String() })
 
 export const OrderListAnswer = Type.Object({
   orders: Type.Array(OrderAnswer),
@@ -61,11 +76,13 @@ export function toOrderAnswer(order: QueuedOrder | PlacedOrder): OrderAnswer {
       aheadAbout: Math.max(0, queuedCount - 1),
     }
   }
-  const { payBeforeMs, paidAtMs, endedAtMs, title, reason, ...same } = order
+  const { payBeforeMs, paidAtMs, endedAtMs, title, reason, payment, refunds, ...same } = order
   return {
     ...same,
     ...(title !== undefined && { title }),
     ...(reason !== undefined && { reason }),
+    ...(payment && { payment }),
+    ...(refunds.length > 0 && { refunds }),
     ...(paidAtMs !== undefined && { paidAtMs }),
     ...(endedAtMs !== undefined && { endedAtMs }),
     ...(payBeforeMs !== undefined && { payBeforeMs, payBefore: new Date(payBeforeMs).toISOString() }),

@@ -124,9 +124,18 @@ export const payments = mysqlTable(
     id: bigint('id', { mode: 'number', unsigned: true }).autoincrement().primaryKey(),
     orderId: ascii('order_id', { length: 26, fixed: true }).notNull(),
     provider: ascii('provider', { length: 32 }).notNull(),
-    providerRef: ascii('provider_ref', { length: 64 }).notNull(),
+    /** The provider's name for it; NULL until the provider has answered the start. */
+    providerRef: ascii('provider_ref', { length: 64 }),
+    /** Where the buyer pays. */
+    paymentUrl: ascii('payment_url', { length: 512 }),
+    /** What the order costs. */
     amountCents: bigint('amount_cents', { mode: 'number', unsigned: true }).notNull(),
     currency: currency.notNull(),
+    /** What the provider took, which may be something else. */
+    capturedCents: bigint('captured_cents', { mode: 'number', unsigned: true }),
+    capturedCurrency: ascii('captured_currency', { length: 3, fixed: true }),
+    /** Why it is given back: order-ended, second-payment, wrong-amount. */
+    cause: ascii('cause', { length: 32 }),
     state: mysqlEnum('state', ['started', 'succeeded', 'failed', 'refund_due', 'refunded']).notNull(),
     createdAt,
   },
@@ -134,7 +143,41 @@ export const payments = mysqlTable(
     // I11: a provider's message that comes twice is one payment.
     uniqueIndex('one_payment_per_provider_ref').on(payments.providerRef),
     index('payments_of_order').on(payments.orderId),
+    index('payments_by_state').on(payments.state, payments.id),
   ],
+)
+
+/** What the sandbox provider remembers: it plays another company, so it reads none of the tables above. */
+export const sandboxPayments = mysqlTable('sandbox_payments', {
+  ref: ascii('ref', { length: 32 }).primaryKey(),
+  /** The shop's own id: a start that is repeated is the same payment. */
+  paymentId: bigint('payment_id', { mode: 'number', unsigned: true }).notNull().unique(),
+  amountCents: bigint('amount_cents', { mode: 'number', unsigned: true }).notNull(),
+  currency: currency.notNull(),
+  returnUrl: ascii('return_url', { length: 512 }).notNull(),
+  payBefore: moment('pay_before').notNull(),
+  createdAt,
+})
+
+export const sandboxCaptures = mysqlTable('sandbox_captures', {
+  ref: ascii('ref', { length: 64 }).primaryKey(),
+  amountCents: bigint('amount_cents', { mode: 'number', unsigned: true }).notNull(),
+  currency: currency.notNull(),
+  refundAskedAt: moment('refund_asked_at'),
+  refundedAt: moment('refunded_at'),
+  createdAt,
+})
+
+export const sandboxCallbacks = mysqlTable(
+  'sandbox_callbacks',
+  {
+    id: bigint('id', { mode: 'number', unsigned: true }).autoincrement().primaryKey(),
+    body: text('body').notNull(),
+    /** When it is sent, or sent again; NULL once the shop has taken it. */
+    sendAt: moment('send_at'),
+    createdAt,
+  },
+  (sandboxCallbacks) => [index('sandbox_callbacks_to_send').on(sandboxCallbacks.sendAt)],
 )
 
 export const auditLog = mysqlTable(

@@ -2,7 +2,6 @@ import type { Connection, RowDataPacket } from 'mysql2/promise'
 
 import type { Mysql } from '../mysql/connect-mysql.ts'
 import { groupBySale } from '../sale/group-by-sale.ts'
-import type { ReturnStock } from '../stock/return-stock.ts'
 
 /** Orders that one sweep of a sale takes at most; each holds the sale's row while it runs. */
 const SWEEP_MAX = 1_000
@@ -22,7 +21,17 @@ export function createExpireOrders(
   mysql: Mysql,
   onUnpaid: (userIds: readonly number[]) => void = () => undefined,
 ): ExpireOrders {
+  /** Until nothing is due, or what is due is being paid right now: a backlog must not wait for the next second. */
   return async () => {
+    let ended = 0
+    for (;;) {
+      const { dueCount, endedCount } = await sweep()
+      ended += endedCount
+      if (dueCount < SWEEP_MAX || endedCount === 0) return ended
+    }
+  }
+
+  async function sweep(): Promise<{ dueCount: number; endedCount: number }> {
     const due = await mysql.use(async ({ connection }) => {
       const [rows] = await connection.query<(RowDataPacket & { id: string; saleId: number })[]>(
         `SELECT id, sale_id AS saleId FROM orders
@@ -31,7 +40,7 @@ export function createExpireOrders(
       )
       return rows
     })
-    let ended = 0
+    let endedCount = 0
     for (const [saleId, orders] of groupBySale(due)) {
       const userIds = await mysql.transaction(
         ({ connection }) =>
@@ -42,10 +51,10 @@ export function createExpireOrders(
           ),
         DEADLINE_MS,
       )
-      ended += userIds.length
+      endedCount += userIds.length
       onUnpaid(userIds)
     }
-    return ended
+    return { dueCount: due.length, endedCount }
   }
 }
 
@@ -65,31 +74,4 @@ async function expireInSale(connection: Connection, saleId: number, orderIds: st
   const units = rows.reduce((sum, row) => sum + row.quantity, 0)
   await connection.query('UPDATE sales SET units_sold = units_sold - ? WHERE id = ?', [units, saleId])
   return rows.map((row) => row.userId)
-}
-
-/**
- * Tells Redis about ended orders that it was not told about yet; the mark goes only after Redis has answered.
- *
- * @returns how many orders were told.
- */
-export type ReturnDueStock = () => Promise<number>
-
-export function createReturnDueStock(mysql: Mysql, returnStock: ReturnStock): ReturnDueStock {
-  return async () => {
-    const due = await mysql.use(async ({ connection }) => {
-      const [rows] = await connection.query<(RowDataPacket & { id: string; saleId: number })[]>(
-        'SELECT id, sale_id AS saleId FROM orders WHERE return_due = 1 LIMIT ?',
-        [SWEEP_MAX],
-      )
-      return rows
-    })
-    for (const [saleId, orders] of groupBySale(due)) {
-      const orderIds = orders.map((order) => order.id)
-      await returnStock(saleId, orderIds)
-      await mysql.use(({ connection }) =>
-        connection.query('UPDATE orders SET return_due = NULL WHERE id IN (?)', [orderIds]),
-      )
-    }
-    return due.length
-  }
 }

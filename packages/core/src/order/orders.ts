@@ -1,7 +1,8 @@
-import { and, desc, eq, lt, or, type SQL } from 'drizzle-orm'
+import { and, asc, desc, eq, inArray, lt, or, type SQL } from 'drizzle-orm'
 
 import type { Mysql } from '../mysql/connect-mysql.ts'
-import { orders, products, sales } from '../mysql/tables.ts'
+import { orders, payments, products, sales } from '../mysql/tables.ts'
+import type { PaymentState, RefundCause } from './payments.ts'
 
 export type OrderState = 'awaiting_payment' | 'paid' | 'cancelled' | 'expired' | 'rejected'
 
@@ -20,6 +21,18 @@ export interface PlacedOrder {
   /** When it was cancelled, expired or rejected. */
   endedAtMs: number | undefined
   reason: string | undefined
+  /** The payment that counts: the one that paid it, else the last one that was tried. */
+  payment: { paymentId: number; state: 'started' | 'succeeded' | 'failed' } | undefined
+  /** Money that was taken and is given back. */
+  refunds: Refund[]
+}
+
+export interface Refund {
+  /** `due`: it is on its way; `done`: the provider has given it back. */
+  state: 'due' | 'done'
+  amountCents: number
+  currency: string
+  cause: RefundCause
 }
 
 export interface OrderPage {
@@ -51,18 +64,45 @@ const COLUMNS = {
   reason: orders.reason,
 }
 
+const PAYMENT_COLUMNS = {
+  orderId: payments.orderId,
+  paymentId: payments.id,
+  state: payments.state,
+  capturedCents: payments.capturedCents,
+  capturedCurrency: payments.capturedCurrency,
+  cause: payments.cause,
+}
+
+interface MoneyRow {
+  paymentId: number
+  state: PaymentState
+  capturedCents: number | null
+  capturedCurrency: string | null
+  cause: string | null
+}
+
 export function createOrders(mysql: Mysql): Orders {
   const select = (where: SQL | undefined, limit: number) =>
-    mysql.use(({ orm }) =>
-      orm
+    mysql.use(async ({ orm }) => {
+      const rows = await orm
         .select(COLUMNS)
         .from(orders)
         .leftJoin(sales, eq(sales.id, orders.saleId))
         .leftJoin(products, eq(products.id, sales.productId))
         .where(where)
         .orderBy(desc(orders.placedAt), desc(orders.id))
-        .limit(limit),
-    )
+        .limit(limit)
+      const ids = rows.map((row) => row.orderId)
+      const money =
+        ids.length === 0
+          ? []
+          : await orm
+              .select(PAYMENT_COLUMNS)
+              .from(payments)
+              .where(inArray(payments.orderId, ids))
+              .orderBy(asc(payments.id))
+      return rows.map((row) => ({ ...row, money: money.filter(({ orderId }) => orderId === row.orderId) }))
+    })
 
   return {
     async find(orderId) {
@@ -106,8 +146,9 @@ function toOrder(row: {
   paidAt: Date | null
   endedAt: Date | null
   reason: string | null
+  money: MoneyRow[]
 }): PlacedOrder {
-  const { payBefore, placedAt, paidAt, endedAt, title, reason, ...same } = row
+  const { money, payBefore, placedAt, paidAt, endedAt, title, reason, ...same } = row
   return {
     ...same,
     title: title ?? undefined,
@@ -116,7 +157,28 @@ function toOrder(row: {
     paidAtMs: paidAt?.getTime(),
     endedAtMs: endedAt?.getTime(),
     reason: reason ?? undefined,
+    payment: paymentOf(money),
+    refunds: money.flatMap(toRefund),
   }
+}
+
+function paymentOf(money: readonly MoneyRow[]): PlacedOrder['payment'] {
+  const tried = money.flatMap(({ paymentId, state }) =>
+    state === 'refund_due' || state === 'refunded' ? [] : [{ paymentId, state }],
+  )
+  return tried.find(({ state }) => state === 'succeeded') ?? tried.at(-1)
+}
+
+function toRefund({ state, capturedCents, capturedCurrency, cause }: MoneyRow): Refund[] {
+  if (state !== 'refund_due' && state !== 'refunded') return []
+  return [
+    {
+      state: state === 'refunded' ? 'done' : 'due',
+      amountCents: capturedCents ?? 0,
+      currency: capturedCurrency ?? '',
+      cause: cause as RefundCause,
+    },
+  ]
 }
 
 function writeCursor(order: PlacedOrder): string {

@@ -1,6 +1,7 @@
 import { StoreAway } from '../errors.ts'
 import type { BatchOutcome, PurchaseBatches, PurchaseRequest } from '../reservation/purchase-batches.ts'
 import type { ReturnStock } from '../stock/return-stock.ts'
+import { cooldownsOf } from './cooldowns.ts'
 import type { PlacedOrder } from './orders.ts'
 import type { QueuedOrder, ReadOrder } from './read-order.ts'
 
@@ -21,8 +22,9 @@ export function createPurchase(deps: {
   batches: PurchaseBatches
   readOrder: ReadOrder
   returnStock: ReturnStock
+  cooldownMs: number
 }): Purchase {
-  const { batches, readOrder, returnStock } = deps
+  const { batches, readOrder, returnStock, cooldownMs } = deps
 
   return async (request) => {
     const outcome = await batches.purchase(request)
@@ -30,9 +32,13 @@ export function createPurchase(deps: {
 
     const order = await readOrder.held(outcome.orderId, request.userId).catch(toUnknown)
     if (!order) return { kind: 'outcome_unknown' }
-    if (!hasEnded(order)) return { kind: 'already_ordered', order }
+    if (order.state === 'queued' || !hasEnded(order)) return { kind: 'already_ordered', order }
     // Its hold is left over: MySQL says that it has ended.
-    await returnStock(request.saleId, [outcome.orderId])
+    await returnStock(
+      request.saleId,
+      [outcome.orderId],
+      cooldownsOf([{ ...order, userId: request.userId }], cooldownMs),
+    )
     const again = await batches.purchase(request)
     return again.kind === 'already_reserved' ? { kind: 'outcome_unknown' } : again
   }

@@ -20,6 +20,8 @@ export type ReserveOutcome =
   | { kind: 'sold_out' | 'too_few_left'; unitsLeft: number }
   | { kind: 'not_open'; opensAtMs: number }
   | { kind: 'over_limit'; unitsPerUser: number }
+  /** The buyer has cancelled an order in this sale a moment ago. */
+  | { kind: 'cooling_down'; retryAfterMs: number }
   /** The buyer's token has bought an order before, which has ended since. */
   | { kind: 'token_spent' }
   | { kind: 'closed' | 'paused' | 'not_warmed' | 'overloaded' | 'too_late' }
@@ -45,7 +47,7 @@ export const RESERVE_LIMITS: ReserveLimits = { ledgerCap: 100_000, relayAfterMs:
 /** The typed face of lua/reserve.lua; read that file for the rules. */
 export const reserveScript = {
   file: 'reserve',
-  keys: ['stock', 'holds', 'holders', 'unsettled', 'unsettledDue', 'orderPrefix', 'spent'],
+  keys: ['stock', 'holds', 'holders', 'unsettled', 'unsettledDue', 'orderPrefix', 'spent', 'cooldownPrefix'],
   args: ['notAfterMs', 'ledgerCap', 'relayAfterMs'],
   entry: ['orderId', 'userId', 'quantity', 'requestId', 'tokenIssuedAtMs'],
   decode: decodeReserve,
@@ -94,6 +96,8 @@ function decodeOutcome(kind: string, value: unknown, opensAtMs: number): Reserve
       return { kind, opensAtMs }
     case 'over_limit':
       return { kind, unitsPerUser: Number(value) }
+    case 'cooling_down':
+      return { kind, retryAfterMs: Number(value) }
     case 'token_spent':
     case 'closed':
     case 'paused':

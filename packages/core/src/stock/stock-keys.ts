@@ -13,6 +13,7 @@ export function stockKeys(saleId: number) {
     unsettled: `${sale}:unsettled`,
     unsettledDue: `${sale}:unsettled-due`,
     orderPrefix: `${sale}:order:`,
+    cooldownPrefix: `${sale}:cooldown:`,
   }
 }
 

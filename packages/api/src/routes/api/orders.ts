@@ -6,7 +6,7 @@ import { Type } from 'typebox'
 import { requireAccount } from '../../plugins/session.ts'
 import { refuse, type RefusalCode } from '../../refusals.ts'
 import { OrderParams, SaleParams, readSaleId } from '../../schemas/identifiers.ts'
-import { OrderAnswer, OrderListAnswer, toOrderAnswer } from '../../schemas/orders.ts'
+import { OrderAnswer, OrderListAnswer, PaymentAnswer, toOrderAnswer } from '../../schemas/orders.ts'
 import { ViewerAnswer } from '../../schemas/sales.ts'
 import { viewerState } from '../../viewer-state.ts'
 
@@ -23,9 +23,9 @@ export const UNPAYABLE: Record<
   rejected: 'order-rejected',
 }
 
-/** What a shopper has: where they stand in a sale, one order, all orders, paying. */
+/** What a shopper has: where they stand in a sale, one order, all orders, paying, cancelling. */
 const orderRoutes: FastifyPluginAsyncTypebox = async (app) => {
-  const { orders, readOrder, payOrder, saleViews, tokenPlaces, clock } = app.core
+  const { orders, readOrder, payments, orderPageUrl, cancelOrder, saleViews, tokenPlaces, clock } = app.core
   app.addHook('onSend', (_request, reply, _payload, done) => {
     reply.header('cache-control', 'no-store')
     done()
@@ -90,17 +90,53 @@ const orderRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
   app.post(
     '/orders/:orderId/payments',
+    { schema: { params: OrderParams, response: { 200: OrderAnswer, 201: PaymentAnswer } } },
+    async (request, reply) => {
+      const account = requireAccount(request, reply)
+      if (!account) return reply
+      const order = await readOrder.own(request.params.orderId, account.userId)
+      if (!order) return refuse(reply, { code: 'not-found' })
+      if (order.state === 'paid') return toOrderAnswer(order)
+      if (order.state !== 'awaiting_payment') return refuse(reply, { code: UNPAYABLE[order.state] })
+      if (!payments) return refuse(reply, { code: 'payments-unavailable' })
+
+      const outcome = await payments.start(order.orderId, orderPageUrl(order.orderId))
+      if (outcome.kind === 'started') {
+        const { paymentId, paymentUrl } = outcome
+        return reply.code(201).send({ paymentId, paymentUrl })
+      }
+      // It was paid, or has ended, since it was read.
+      const after = await orders.find(order.orderId)
+      if (after?.state === 'paid') return toOrderAnswer(after)
+      if (!after || after.state === 'awaiting_payment') return refuse(reply, { code: 'internal' })
+      return refuse(reply, { code: UNPAYABLE[after.state] })
+    },
+  )
+
+  app.post(
+    '/orders/:orderId/cancellation',
     { schema: { params: OrderParams, response: { 200: OrderAnswer } } },
     async (request, reply) => {
       const account = requireAccount(request, reply)
       if (!account) return reply
       const order = await readOrder.own(request.params.orderId, account.userId)
       if (!order) return refuse(reply, { code: 'not-found' })
-      if (order.state === 'awaiting_payment') await payOrder(order)
+      if (order.state === 'queued') return refuse(reply, { code: 'order-queued' })
 
-      const after = order.state === 'awaiting_payment' ? await orders.find(order.orderId) : order
-      if (!after || after.state === 'awaiting_payment') return refuse(reply, { code: 'internal' })
-      return after.state === 'paid' ? toOrderAnswer(after) : refuse(reply, { code: UNPAYABLE[after.state] })
+      const state = await cancelOrder({ ...order, userId: account.userId })
+      switch (state) {
+        case 'cancelled': {
+          const after = await orders.find(order.orderId)
+          return after ? toOrderAnswer(after) : refuse(reply, { code: 'internal' })
+        }
+        case 'paid':
+          return refuse(reply, { code: 'order-paid' })
+        case 'expired':
+        case 'rejected':
+          return refuse(reply, { code: UNPAYABLE[state] })
+        case 'awaiting_payment':
+          return refuse(reply, { code: 'internal' })
+      }
     },
   )
 }

@@ -17,9 +17,9 @@ const REFRESH_SECONDS_MIN = 3
 /** Set by public/app.js: it asks by itself, and a reload in between would only take the place on the page away. */
 const SCRIPT_COOKIE = 'blitz-script'
 
-/** My orders, one order, paying by a form. */
+/** My orders, one order, paying and cancelling by forms. */
 const orderPages: FastifyPluginAsync = async (app) => {
-  const { orders, readOrder, payOrder, saleViews, clock } = app.core
+  const { orders, readOrder, payments, orderPageUrl, cancelOrder, saleViews, clock } = app.core
 
   app.get<{ Querystring: { cursor?: unknown } }>('/orders', async (request, reply) => {
     const account = requireLogin(request, reply, '/orders')
@@ -47,6 +47,7 @@ const orderPages: FastifyPluginAsync = async (app) => {
       order,
       sale,
       text: explain(order),
+      moneyTexts: moneyTexts(order),
       steps: timelineOf(order),
       nowMs: clock.nowMs(),
       hasClientTexts: true,
@@ -60,10 +61,29 @@ const orderPages: FastifyPluginAsync = async (app) => {
     if (!account) return reply
     const order = await readOrder.own(orderId, account.userId)
     if (!order) return refuse(reply, { code: 'not-found' })
-    if (order.state === 'awaiting_payment') await payOrder(order)
-    // Paid now, paid before, or ended meanwhile: the order's page says which.
+    if (order.state === 'awaiting_payment') {
+      if (!payments) return refuse(reply, { code: 'payments-unavailable' })
+      const outcome = await payments.start(orderId, orderPageUrl(orderId))
+      if (outcome.kind === 'started') return reply.redirect(outcome.paymentUrl, 303)
+    }
+    // Paid before, or ended meanwhile: the order's page says which.
     return reply.redirect(`/orders/${orderId}`, 303)
   })
+
+  app.post<OrderRoute>(
+    '/orders/:orderId/cancel',
+    { config: { needsLogin: true } },
+    async (request, reply) => {
+      const { orderId } = request.params
+      const account = requireLogin(request, reply, `/orders/${orderId}`)
+      if (!account) return reply
+      const order = await readOrder.own(orderId, account.userId)
+      if (!order) return refuse(reply, { code: 'not-found' })
+      if (order.state === 'awaiting_payment') await cancelOrder({ ...order, userId: account.userId })
+      // Cancelled, or paid or expired meanwhile: the order's page says which.
+      return reply.redirect(`/orders/${orderId}`, 303)
+    },
+  )
 }
 
 export default orderPages
@@ -82,6 +102,20 @@ function explain(order: QueuedOrder | PlacedOrder): string {
     case 'expired':
       return english.text(`order.text.${order.state}`)
   }
+}
+
+/** What became of the buyer's money. */
+function moneyTexts(order: QueuedOrder | PlacedOrder): string[] {
+  if (order.state === 'queued' || order.state === 'rejected') return []
+  const texts = order.refunds.map(({ state, cause, amountCents, currency }) =>
+    english.text(`order.refund.${state}.${cause}`, { amount: english.money(amountCents, currency) }),
+  )
+  const hasEnded = order.state === 'cancelled' || order.state === 'expired'
+  if (hasEnded && texts.length === 0) texts.push(english.text('order.nothing-charged'))
+  if (order.state === 'awaiting_payment' && order.payment && order.payment.state !== 'succeeded') {
+    texts.push(english.text(`order.payment.${order.payment.state}`))
+  }
+  return texts
 }
 
 function reasonKey(reason: string | undefined): TextKey {

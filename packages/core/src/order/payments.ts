@@ -1,0 +1,197 @@
+import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise'
+
+import type { Mysql } from '../mysql/connect-mysql.ts'
+import type { OrderState } from './orders.ts'
+import type { PaymentEvent, PaymentGateway } from './payment-gateway.ts'
+
+export type PaymentState = 'started' | 'succeeded' | 'failed' | 'refund_due' | 'refunded'
+/** Why captured money is given back. */
+export type RefundCause = 'order-ended' | 'second-payment' | 'wrong-amount'
+
+export type StartOutcome =
+  | { kind: 'started'; paymentId: number; paymentUrl: string }
+  /** The order is not waiting for money; this is how it stands. */
+  | { kind: 'not_payable'; state: OrderState }
+
+export type EventOutcome =
+  | { kind: 'paid' | 'failed' | 'duplicate' }
+  | { kind: 'refund_due'; cause: RefundCause }
+  /** No payment of ours: nothing is stored, and the provider sends it again. */
+  | { kind: 'unknown_payment' }
+
+export interface Payments {
+  /** Begins a payment, or answers the one that is begun: whoever asks twice pays once. */
+  start(orderId: string, returnUrl: string): Promise<StartOutcome>
+  /**
+   * Takes what a provider says, once, however often and late it says it.
+   *
+   * Money for an order that waits for it pays it, whatever the time is. All other money is given back.
+   */
+  take(event: PaymentEvent): Promise<EventOutcome>
+}
+
+interface PaymentRow {
+  id: number
+  orderId: string
+  providerRef: string | null
+  paymentUrl: string | null
+  amountCents: number
+  currency: string
+  state: PaymentState
+}
+type Row = RowDataPacket & PaymentRow
+
+const COLUMNS = `id, order_id AS orderId, provider_ref AS providerRef, payment_url AS paymentUrl,
+  amount_cents AS amountCents, currency, state`
+
+/** Lock order: the order, then its payments. The sale's row is never locked: paying is in nobody's way. */
+export function createPayments({ mysql, gateway }: { mysql: Mysql; gateway: PaymentGateway }): Payments {
+  return {
+    async start(orderId, returnUrl) {
+      const begun = await mysql.transaction(({ connection }) =>
+        beginPayment(connection, gateway.provider, orderId),
+      )
+      if (begun.kind === 'not_payable') return begun
+      const { payment, payBeforeMs } = begun
+      const { id: paymentId, amountCents, currency } = payment
+      if (payment.paymentUrl) return { kind: 'started', paymentId, paymentUrl: payment.paymentUrl }
+
+      // After the commit: nobody waits for a lock while another company answers. Lost here, it is asked again.
+      const { providerRef, paymentUrl } = await gateway.start({
+        paymentId,
+        amountCents,
+        currency,
+        returnUrl,
+        payBeforeMs,
+      })
+      await mysql.use(({ connection }) =>
+        connection.query(
+          'UPDATE payments SET provider_ref = COALESCE(provider_ref, ?), payment_url = ? WHERE id = ?',
+          [providerRef, paymentUrl, paymentId],
+        ),
+      )
+      return { kind: 'started', paymentId, paymentUrl }
+    },
+
+    async take(event) {
+      return mysql.transaction(async ({ connection }) => {
+        const [[named]] = await connection.query<Row[]>(
+          `SELECT ${COLUMNS} FROM payments WHERE id = ? AND provider = ?`,
+          [event.paymentId, gateway.provider],
+        )
+        if (!named) return { kind: 'unknown_payment' }
+        const state = await lockOrder(connection, named.orderId)
+        const payment = await lockCapture(connection, gateway.provider, named.id, event)
+        return decide(connection, event, payment, state)
+      })
+    },
+  }
+}
+
+async function beginPayment(connection: Connection, provider: string, orderId: string) {
+  type Order = RowDataPacket & { state: OrderState; amountCents: number; currency: string; payBefore: Date }
+  const [[order]] = await connection.query<Order[]>(
+    `SELECT state, amount_cents AS amountCents, currency, pay_before AS payBefore
+       FROM orders WHERE id = ? FOR UPDATE`,
+    [orderId],
+  )
+  if (!order) throw new Error(`order ${orderId} is gone`)
+  if (order.state !== 'awaiting_payment') return { kind: 'not_payable' as const, state: order.state }
+
+  const payBeforeMs = order.payBefore.getTime()
+  const [[started]] = await connection.query<Row[]>(
+    `SELECT ${COLUMNS} FROM payments WHERE order_id = ? AND provider = ? AND state = 'started' ORDER BY id LIMIT 1`,
+    [orderId, provider],
+  )
+  if (started) return { kind: 'begun' as const, payment: started as PaymentRow, payBeforeMs }
+  const { amountCents, currency } = order
+  const [{ insertId: id }] = await connection.query<ResultSetHeader>(
+    `INSERT INTO payments (order_id, provider, amount_cents, currency, state) VALUES (?, ?, ?, ?, 'started')`,
+    [orderId, provider, amountCents, currency],
+  )
+  const payment = {
+    id,
+    orderId,
+    providerRef: null,
+    paymentUrl: null,
+    amountCents,
+    currency,
+    state: 'started',
+  }
+  return { kind: 'begun' as const, payment: payment as PaymentRow, payBeforeMs }
+}
+
+async function lockOrder(connection: Connection, orderId: string): Promise<OrderState | undefined> {
+  const [[order]] = await connection.query<(RowDataPacket & { state: OrderState })[]>(
+    'SELECT state FROM orders WHERE id = ? FOR UPDATE',
+    [orderId],
+  )
+  return order?.state
+}
+
+/** The row of this very capture. A second one of the same payment gets a row of its own: it is money too. */
+async function lockCapture(
+  connection: Connection,
+  provider: string,
+  paymentId: number,
+  { providerRef }: PaymentEvent,
+): Promise<PaymentRow> {
+  const [[named]] = await connection.query<Row[]>(`SELECT ${COLUMNS} FROM payments WHERE id = ? FOR UPDATE`, [
+    paymentId,
+  ])
+  if (!named) throw new Error(`payment ${paymentId} is gone`)
+  if (named.providerRef === providerRef) return named
+  if (named.providerRef === null) {
+    await connection.query('UPDATE payments SET provider_ref = ? WHERE id = ?', [providerRef, paymentId])
+    return named
+  }
+  const [[known]] = await connection.query<Row[]>(
+    `SELECT ${COLUMNS} FROM payments WHERE provider_ref = ? FOR UPDATE`,
+    [providerRef],
+  )
+  if (known) return known
+  const { orderId, amountCents, currency } = named
+  const [{ insertId: id }] = await connection.query<ResultSetHeader>(
+    `INSERT INTO payments (order_id, provider, provider_ref, amount_cents, currency, state)
+     VALUES (?, ?, ?, ?, ?, 'failed')`,
+    [orderId, provider, providerRef, amountCents, currency],
+  )
+  return { id, orderId, providerRef, paymentUrl: null, amountCents, currency, state: 'failed' }
+}
+
+async function decide(
+  connection: Connection,
+  event: PaymentEvent,
+  payment: PaymentRow,
+  orderState: OrderState | undefined,
+): Promise<EventOutcome> {
+  const isOpen = payment.state === 'started' || payment.state === 'failed'
+  // Money that was taken stays taken, whatever comes late or again.
+  if (!isOpen) return { kind: 'duplicate' }
+  if (event.result === 'failed') {
+    await connection.query(`UPDATE payments SET state = 'failed' WHERE id = ?`, [payment.id])
+    return { kind: 'failed' }
+  }
+
+  const cause = refundCause(event, payment, orderState)
+  await connection.query(
+    'UPDATE payments SET state = ?, cause = ?, captured_cents = ?, captured_currency = ? WHERE id = ?',
+    [cause ? 'refund_due' : 'succeeded', cause ?? null, event.amountCents, event.currency, payment.id],
+  )
+  if (cause) return { kind: 'refund_due', cause }
+  await connection.query(
+    `UPDATE orders SET state = 'paid', paid_at = UTC_TIMESTAMP(3) WHERE id = ? AND state = 'awaiting_payment'`,
+    [payment.orderId],
+  )
+  return { kind: 'paid' }
+}
+
+function refundCause(
+  event: PaymentEvent,
+  { amountCents, currency }: PaymentRow,
+  orderState: OrderState | undefined,
+): RefundCause | undefined {
+  if (orderState === 'paid') return 'second-payment'
+  if (orderState !== 'awaiting_payment') return 'order-ended'
+  return event.amountCents === amountCents && event.currency === currency ? undefined : 'wrong-amount'
+}
