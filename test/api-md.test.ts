@@ -47,6 +47,6 @@ describe('API.md', () => {
     const [bought, placed, paid] = stdout.trim().split('\n')
     expect(bought).toMatch(/^202 queued \/api\/v1\/orders\/\w{26}$/)
     expect(placed).toBe('awaiting_payment 4900 USD')
-    expect(paid).toBe('200 paid')
+    expect(paid).toBe('201 paid')
   })
 })
