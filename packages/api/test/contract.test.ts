@@ -5,6 +5,7 @@ import { describe, expect, it, vi } from 'vitest'
 
 import { addSale, addWarmSale, unitsLeft } from '../../core/test/own-stores.ts'
 import {
+  actInSandbox,
   cookieOf,
   letMinutePass,
   newPhone,
@@ -207,8 +208,10 @@ describe('a purchase', () => {
 
     await placeQueued(saleId)
     expect(await order()).toMatchObject({ state: 'awaiting_payment', amountCents: 1_234, currency: 'USD' })
-    const paid = await shopper.call({ method: 'POST', url: `/api/v1/orders/${orderId}/payments` })
-    expect(paid.json()).toMatchObject({ state: 'paid' })
+    const begun = await shopper.call({ method: 'POST', url: `/api/v1/orders/${orderId}/payments` })
+    expect(begun.statusCode).toBe(201)
+    await actInSandbox(api, begun.json<{ paymentUrl: string }>().paymentUrl)
+    expect(await order()).toMatchObject({ state: 'paid', payment: { state: 'succeeded' } })
     const twice = await shopper.call({ method: 'POST', url: `/api/v1/orders/${orderId}/payments` })
     expect([twice.statusCode, twice.json<{ state: string }>().state]).toEqual([200, 'paid'])
 

@@ -144,6 +144,20 @@ export async function newShopper(api: OwnApi, address: string = newAddress()): P
   return shopper
 }
 
+/** What a buyer does on the page of the sandbox provider; the shop has been told when this resolves. */
+export async function actInSandbox(
+  api: OwnApi,
+  paymentUrl: string,
+  act = 'pay',
+): Promise<LightMyRequestResponse> {
+  return api.app.inject({
+    method: 'POST',
+    url: new URL(paymentUrl).pathname,
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    payload: `act=${act}`,
+  })
+}
+
 /** The fields and headers with which a browser posts a form of ours: the page is opened first, for its token. */
 export async function openForm(api: OwnApi, cookie = ''): Promise<{ formToken: string; cookie: string }> {
   const page = await api.app.inject({ url: cookie ? '/' : '/login', headers: { cookie } })

@@ -12,6 +12,7 @@ import { readCaptcha } from '../../../test/pass-gate.ts'
 import { addSale, addWarmSale, unitsLeft } from '../../core/test/own-stores.ts'
 import { en } from '../src/messages/en.ts'
 import {
+  actInSandbox,
   PUBLIC_ORIGIN,
   cookieOf,
   letMinutePass,
@@ -105,8 +106,15 @@ describe('a shopper without JavaScript', () => {
     expect(placed.headers['refresh']).toBeUndefined()
     expect(placed.body).toContain('Pay $49.00 now')
 
-    const paid = await post(`${orderUrl}/pay`, {}, as(shopper))
-    expect([paid.statusCode, paid.headers.location]).toEqual([303, orderUrl])
+    const begun = await post(`${orderUrl}/pay`, {}, as(shopper))
+    expect([begun.statusCode, begun.headers.location]).toEqual([
+      303,
+      expect.stringContaining('/sandbox-payments/'),
+    ])
+    const page = await open(new URL(String(begun.headers.location)).pathname)
+    expect(page.body).toContain('A sandbox, no money moves')
+    const paid = await actInSandbox(api, String(begun.headers.location))
+    expect([paid.statusCode, paid.headers.location]).toEqual([303, `${PUBLIC_ORIGIN}${orderUrl}`])
     const receipt = await open(orderUrl, as(shopper))
     expect(headingOf(receipt)).toBe('Paid. Thank you!')
     expect((await open('/orders', as(shopper))).body).toContain('chip-paid')
@@ -126,10 +134,11 @@ describe('a shopper without JavaScript', () => {
     const third = await buyByForm(shopper, saleId)
     expect(third.headers.location).toBe(first.headers.location)
 
-    for (let times = 0; times < 2; times += 1) {
-      const paid = await post(`${String(first.headers.location)}/pay`, {}, as(shopper))
-      expect(paid.headers.location).toBe(first.headers.location)
-    }
+    const pay = () => post(`${String(first.headers.location)}/pay`, {}, as(shopper))
+    const begun = await pay()
+    expect((await pay()).headers.location).toBe(begun.headers.location)
+    for (let times = 0; times < 2; times += 1) await actInSandbox(api, String(begun.headers.location))
+    expect((await pay()).headers.location).toBe(first.headers.location)
     const [payments] = await api.stores.mysql.use(({ connection }) =>
       connection.query<RowDataPacket[]>(
         'SELECT payments.id FROM payments JOIN orders ON orders.id = order_id WHERE sale_id = ?',
@@ -264,7 +273,10 @@ describe('the Buy button', () => {
     for (const settle of [
       async () => {},
       placeQueued,
-      () => post(`${String(location)}/pay`, {}, as(shopper)),
+      async () => {
+        const begun = await post(`${String(location)}/pay`, {}, as(shopper))
+        await actInSandbox(api, String(begun.headers.location))
+      },
     ]) {
       await settle(saleId)
       const page = await open(`/sales/${saleId}`, as(shopper))
