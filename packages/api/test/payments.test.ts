@@ -4,7 +4,7 @@ import { createSettle } from '@blitzbuy/core/stock/settle'
 import { describe, expect, it } from 'vitest'
 
 import { addWarmSale, unitsLeft } from '../../core/test/own-stores.ts'
-import { ApiConfig, paymentProvider } from '../src/config.ts'
+import { paymentProvider, type ApiConfig } from '../src/config.ts'
 import { actInSandbox, newShopper, passGate, useApiOn, useOwnApi, type Shopper } from './own-api.ts'
 
 const api = useOwnApi()

@@ -167,7 +167,7 @@ export const en = {
   'sandbox.title': 'Sandbox payment',
   'sandbox.warning':
     'A sandbox, no money moves. This page plays the payment provider so that every case can be acted out.',
-  'sandbox.amount': 'Amount',
+  'sandbox.amount': 'To pay: {amount}',
   'sandbox.pay': 'Pay {amount}',
   'sandbox.fail': 'Let the payment fail',
   'sandbox.pay-late': 'Pay, but the shop hears of it only after the time to pay',
