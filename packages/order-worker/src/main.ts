@@ -6,6 +6,7 @@ import { createLog } from '@blitzbuy/core/log'
 import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
 import { createExpireOrders, createReturnDueStock } from '@blitzbuy/core/order/expire-orders'
 import { createPlaceReservations } from '@blitzbuy/core/order/place-reservations'
+import { askForReconcile } from '@blitzbuy/core/order/reconcile-sale'
 import { connectBroker } from '@blitzbuy/core/rabbitmq/connect-broker'
 import { connectRedis, redisReady } from '@blitzbuy/core/redis/connect-redis'
 import { repeat } from '@blitzbuy/core/repeat'
@@ -39,6 +40,7 @@ await runProcess('order-worker', async () => {
     mysql,
     placeReservations: createPlaceReservations(mysql),
     settle: createSettle(redis),
+    askForReconcile: (saleId) => askForReconcile(redis, saleId),
     log,
   })
   // The health server answers while the broker is awaited.
