@@ -40,8 +40,8 @@ export type ReconcileSale = (
   options?: { repair: boolean },
 ) => Promise<Reconciliation | { kind: 'not_warmed' }>
 
-/** A page of a thousand costs Redis half a millisecond. */
-const PAGE = 1_000
+/** A page of five hundred costs Redis a quarter of a millisecond. */
+const PAGE = 500
 const DEADLINE_MS = 5_000
 
 type Row = Decision
@@ -175,7 +175,7 @@ async function* scanLiveOrders(mysql: Mysql, saleId: number): AsyncGenerator<Row
   for (;;) {
     const page = await mysql.use(async ({ connection }) => {
       const [rows] = await connection.query<(RowDataPacket & Row)[]>(
-        `SELECT id AS orderId, user_id AS userId FROM orders
+        `SELECT id AS orderId, user_id AS userId FROM orders FORCE INDEX (one_live_order_per_user_and_sale)
           WHERE sale_id = ? AND live = 1 AND user_id > ? ORDER BY user_id LIMIT ?`,
         [saleId, afterUserId, PAGE],
       )

@@ -157,7 +157,7 @@ async function readLiveOrders(
       'SELECT UTC_TIMESTAMP(3) AS now',
     )
     const [orders] = await connection.query<(RowDataPacket & LiveOrder)[]>(
-      `SELECT id AS orderId, user_id AS userId, quantity FROM orders
+      `SELECT id AS orderId, user_id AS userId, quantity FROM orders FORCE INDEX (one_live_order_per_user_and_sale)
         WHERE sale_id = ? AND live = 1 AND user_id > ? ORDER BY user_id LIMIT ?`,
       [saleId, afterUserId, LIST_MAX],
     )
