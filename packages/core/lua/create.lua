@@ -17,6 +17,7 @@
     5  closesAtMs
     6  unitsPerUser
     7  openAs  the state after the build: open, paused or closed
+    8  runId   of the Redis that runs now
 
   Returns
     created
@@ -38,6 +39,6 @@ redis.call(
   'HSET', stockKey,
   'unitsLeft', ARGV[3], 'quota', ARGV[3], 'epoch', ARGV[1], 'revision', ARGV[2], 'seq', 1, 'state', 'warming',
   'opensAtMs', ARGV[4], 'closesAtMs', ARGV[5], 'unitsPerUser', ARGV[6], 'openAs', ARGV[7],
-  'intactSinceMs', now, 'warmingSinceMs', now
+  'runId', ARGV[8], 'intactSinceMs', now, 'warmingSinceMs', now
 )
 return 'created'

@@ -7,7 +7,7 @@ import { countRequestScript } from './gate/limits.ts'
 import { strikeScript } from './gate/strikes.ts'
 import { issueTokenScript } from './gate/token-places.ts'
 import { readLua, type LuaScript } from './redis/lua-script.ts'
-import { claimUnsettledScript } from './reservation/relay.ts'
+import { claimUnsettledScript, confirmRelayedScript } from './reservation/relay.ts'
 import * as build from './stock/build-stock.ts'
 import { reserveScript } from './stock/reserve.ts'
 import { returnScript } from './stock/return-stock.ts'
@@ -19,6 +19,7 @@ const scripts: LuaScript[] = [
   settleScript,
   returnScript,
   claimUnsettledScript,
+  confirmRelayedScript,
   blacklistPutScript,
   blacklistRemoveScript,
   strikeScript,

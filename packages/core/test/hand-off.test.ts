@@ -1,6 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 
 import { StoreAway } from '@blitzbuy/core/errors'
+import { createOrders } from '@blitzbuy/core/order/orders'
+import { createRejectReservations } from '@blitzbuy/core/order/reject-reservations'
 import { connectBroker, type Broker } from '@blitzbuy/core/rabbitmq/connect-broker'
 import { createPublishReservations } from '@blitzbuy/core/rabbitmq/publish'
 import { PLACE_RESERVATIONS, topologyNames } from '@blitzbuy/core/rabbitmq/topology'
@@ -10,8 +12,13 @@ import { createHandOff, type HandOff } from '@blitzbuy/core/reservation/hand-off
 import { createOrderIds } from '@blitzbuy/core/reservation/order-id'
 import { createPurchaseBatches } from '@blitzbuy/core/reservation/purchase-batches'
 import { createRelayUnsettled } from '@blitzbuy/core/reservation/relay'
-import { readReservationsMade, type ReservationsMade } from '@blitzbuy/core/reservation/reservations-made'
+import {
+  readReservationsMade,
+  type Reservation,
+  type ReservationsMade,
+} from '@blitzbuy/core/reservation/reservations-made'
 import { createReserve, RESERVE_LIMITS } from '@blitzbuy/core/stock/reserve'
+import { createSettle } from '@blitzbuy/core/stock/settle'
 import { createSoldOutFlags } from '@blitzbuy/core/stock/sold-out-flags'
 import { stockKeys } from '@blitzbuy/core/stock/stock-keys'
 import { pino } from 'pino'
@@ -210,7 +217,77 @@ describe('a hand-off without a confirm', () => {
   })
 })
 
+const relayDeps = () => ({
+  redis: stores.redis,
+  publish: createPublishReservations(publisher),
+  isQueueTaken: async () => true,
+  reject: async (saleId: number, list: readonly Reservation[]) => {
+    const placing = await createRejectReservations(stores.mysql)(saleId, list, 'undecidable')
+    await createSettle(stores.redis)(saleId, placing.decidedAtMs, placing.decisions)
+  },
+})
+
 describe('the relay', () => {
+  it('publishes alone what was published twice in vain, and gives it up when eight workers did not decide it', async () => {
+    const saleId = await addWarmSale(stores, { quota: 10, unitsPerUser: 2 })
+    const asked = (name: string) => ({
+      orderId: name.repeat(26),
+      userId: newUserId(),
+      quantity: 2,
+      requestId: 'r',
+      tokenIssuedAtMs: 1,
+    })
+    const reserve = createReserve(stores.redis, { ...RESERVE_LIMITS, relayAfterMs: 0 })
+    await reserve(saleId, Date.now() + 60_000, [asked('E'), asked('F')])
+    const relay = createRelayUnsettled({ ...relayDeps(), relayAfterMs: 0 })
+
+    for (let turn = 1; turn <= 8; turn += 1) {
+      await vi.waitFor(async () => expect(await relay(saleId)).toEqual({ published: 2, rejected: 0 }))
+    }
+    await vi.waitFor(async () => expect(await relay(saleId)).toEqual({ published: 0, rejected: 2 }))
+
+    await vi.waitFor(() => expect(receivedOf(saleId)).toHaveLength(2 + 6 * 2))
+    expect(await createOrders(stores.mysql).find('E'.repeat(26))).toMatchObject({
+      state: 'rejected',
+      reason: 'undecidable',
+    })
+    expect(await unitsLeft(stores, saleId)).toBe(10)
+    expect(await stores.redis.hlen(stockKeys(saleId).unsettled)).toBe(0)
+  })
+
+  it('gives up nobody while no worker takes messages, or the broker takes none, however long that lasts', async () => {
+    const saleId = await addWarmSale(stores, { quota: 10 })
+    const reserve = createReserve(stores.redis, { ...RESERVE_LIMITS, relayAfterMs: 0 })
+    await reserve(saleId, Date.now() + 60_000, [
+      { orderId: 'G'.repeat(26), userId: newUserId(), quantity: 1, requestId: 'r', tokenIssuedAtMs: 1 },
+    ])
+    let publishedCount = 0
+    let isBrokerFull = false
+    const relay = createRelayUnsettled({
+      ...relayDeps(),
+      relayAfterMs: 0,
+      isQueueTaken: async () => isBrokerFull,
+      publish: async () => {
+        if (isBrokerFull) throw new StoreAway('rabbitmq', 'unknown', 'it blocks publishers')
+        publishedCount += 1
+      },
+    })
+
+    // An hour of turns.
+    await vi.waitFor(
+      async () => {
+        await relay(saleId)
+        expect(publishedCount).toBeGreaterThanOrEqual(360)
+      },
+      { interval: 0, timeout: 20_000 },
+    )
+    isBrokerFull = true
+    for (let turn = 0; turn < 360; turn += 1) await relay(saleId).catch(() => undefined)
+
+    expect(await stores.redis.hget(stockKeys(saleId).unsettled, 'G'.repeat(26))).toMatch(/:1u:r$/)
+    expect(await createOrders(stores.mysql).find('G'.repeat(26))).toBeUndefined()
+  })
+
   it('publishes again what nobody has settled in time, and nothing before', async () => {
     const saleId = await addWarmSale(stores)
     const limits = { ...RESERVE_LIMITS, relayAfterMs: 300 }
@@ -221,16 +298,15 @@ describe('the relay', () => {
       requestId: 'r-9',
     }
     const relay = createRelayUnsettled({
-      redis: stores.redis,
-      publish: createPublishReservations(publisher),
+      ...relayDeps(),
       relayAfterMs: limits.relayAfterMs,
     })
     const answer = await createReserve(stores.redis, limits)(saleId, Date.now() + 60_000, [
       { ...asked, tokenIssuedAtMs: 1 },
     ])
-    expect(await relay(saleId)).toBe(0)
+    expect(await relay(saleId)).toEqual({ published: 0, rejected: 0 })
 
-    await expect.poll(() => relay(saleId), { timeout: 5_000 }).toBe(1)
+    await expect.poll(async () => (await relay(saleId)).published, { timeout: 5_000 }).toBe(1)
     await vi.waitFor(() => expect(receivedOf(saleId)).toHaveLength(1))
     expect(receivedOf(saleId)[0]).toMatchObject({
       v: 1,
@@ -254,9 +330,9 @@ describe('the relay', () => {
       await reserve(saleId, Date.now() + 60_000, list)
     }
     await pause(2)
-    const relay = createRelayUnsettled({ redis: stores.redis, publish: createPublishReservations(publisher) })
+    const relay = createRelayUnsettled(relayDeps())
     const published = await Promise.all([relay(saleId), relay(saleId), relay(saleId)])
-    expect(published.reduce((sum, one) => sum + one, 0)).toBe(600)
+    expect(published.reduce((sum, one) => sum + one.published, 0)).toBe(600)
     await vi.waitFor(() => {
       const ids = receivedOf(saleId).flatMap((message) => message.reservations.map((one) => one.orderId))
       expect(ids).toHaveLength(600)

@@ -6,6 +6,7 @@ import { createLog } from '@blitzbuy/core/log'
 import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
 import { createExpireOrders } from '@blitzbuy/core/order/expire-orders'
 import { createPlaceReservations } from '@blitzbuy/core/order/place-reservations'
+import { askForReconcile } from '@blitzbuy/core/order/reconcile-sale'
 import { createRefundPayments } from '@blitzbuy/core/order/refund-payments'
 import { createReturnDueStock } from '@blitzbuy/core/order/return-due-stock'
 import { createSandboxRefunds } from '@blitzbuy/core/order/sandbox-provider'
@@ -43,6 +44,7 @@ await runProcess('order-worker', async () => {
     mysql,
     placeReservations: createPlaceReservations(mysql),
     settle: createSettle(redis),
+    askForReconcile: (saleId) => askForReconcile(redis, saleId),
     log,
   })
   // The health server answers while the broker is awaited.

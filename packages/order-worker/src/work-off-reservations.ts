@@ -27,15 +27,19 @@ export function createWorkOffReservations(deps: {
   mysql: Mysql
   placeReservations: PlaceReservations
   settle: Settle
+  /** Has Redis and MySQL compared, when Redis gave units that MySQL did not have. */
+  askForReconcile: (saleId: number) => Promise<void>
   log: Logger
 }): WorkOffReservations {
-  const { mysql, placeReservations, settle, log } = deps
+  const { mysql, placeReservations, settle, askForReconcile, log } = deps
 
   return async (messages, signal) => {
     for (const [saleId, ofSale] of groupBySale(messages)) {
       const reservations = ofSale.flatMap((message) => message.reservations)
       const placing = await persist(() => placeReservations(saleId, reservations), signal)
       await settleAll(saleId, placing, signal)
+      // Its minute comes anyway: not worth holding up these messages.
+      if (placing.isShort) await askForReconcile(saleId).catch(() => undefined)
       log.debug({ saleId, reservations: reservations.length, messages: ofSale.length }, 'placed and settled')
     }
   }

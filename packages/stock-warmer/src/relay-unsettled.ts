@@ -1,20 +1,22 @@
 import type { Logger } from '@blitzbuy/core/log'
 import type { RelayUnsettled } from '@blitzbuy/core/reservation/relay'
-import type { Sales } from '@blitzbuy/core/sale/sales'
 
-/** Publishes again, for every sale whose ledger may hold something, what has been unsettled for too long. */
+/**
+ * Publishes again, for every sale that has keys in Redis, what has been unsettled for too long: also for one that
+ * closed days ago, until its ledger is empty.
+ */
 export function createRelayAll(deps: {
-  sales: Sales
+  listKeptSales: () => Promise<number[]>
   relay: RelayUnsettled
-  warmAheadMs: number
   log: Logger
 }): () => Promise<void> {
-  const { sales, relay, warmAheadMs, log } = deps
+  const { listKeptSales, relay, log } = deps
 
   return async () => {
-    for (const { saleId } of await sales.listToWarm(warmAheadMs)) {
-      const published = await relay(saleId)
+    for (const saleId of await listKeptSales()) {
+      const { published, rejected } = await relay(saleId)
       if (published > 0) log.warn({ saleId, reservations: published }, 'published again what was unsettled')
+      if (rejected > 0) log.error({ saleId, reservations: rejected }, 'gave up what no worker could decide')
     }
   }
 }

@@ -1,63 +1,122 @@
+import { setTimeout as pause } from 'node:timers/promises'
+
+import { assertNever } from '@blitzbuy/core/errors'
 import type { Logger } from '@blitzbuy/core/log'
+import type { ReconcileSale } from '@blitzbuy/core/order/reconcile-sale'
+import type { LookAtQueue } from '@blitzbuy/core/rabbitmq/queue-look'
+import type { Redis } from '@blitzbuy/core/redis/connect-redis'
 import type { RedisClock } from '@blitzbuy/core/redis/redis-clock'
-import type { Sales } from '@blitzbuy/core/sale/sales'
-import type { ReadStocks } from '@blitzbuy/core/stock/read-stock'
-import { warmNeed, type WarmSale } from '@blitzbuy/core/stock/warm-sale'
+import type { Sale, Sales } from '@blitzbuy/core/sale/sales'
+import { keepSale } from '@blitzbuy/core/stock/kept-sales'
+import { createReadStocks, type StockSnapshot } from '@blitzbuy/core/stock/read-stock'
+import { readRunId, warmNeed, type WarmNeed, type WarmSale } from '@blitzbuy/core/stock/warm-sale'
 import { ExecutionError, type Redlock } from 'redlock'
 
 /** Longer than a build takes; it is extended while one runs. */
 const LOCK_MS = 10_000
 
+/** How long a build waits for what RabbitMQ still has, when Redis lost everything. */
+const COURTESY_MS = 30_000
+const LOOK_EVERY_MS = 250
+
 /**
  * One look at every sale that is about to open, open, or closed since less than a day: builds the Redis copy where
- * it is missing or wrong, and brings changed settings into force.
+ * it is missing or wrong, brings changed settings into force, and has it compared with MySQL once a minute, and at
+ * once when Redis was started anew.
  *
- * The lock only saves work: two warmers that build the same sale are told apart by the epoch.
+ * The locks only save work: two warmers that build the same sale are told apart by the epoch, and what two of them
+ * repair is repaired once.
  */
 export function createWarmSales(deps: {
   sales: Sales
-  readStocks: ReadStocks
+  redis: Redis
   warmSale: WarmSale
+  reconcileSale: ReconcileSale
+  lookAtQueue: LookAtQueue
   redlock: Redlock
   clock: RedisClock
   warmAheadMs: number
   log: Logger
 }): () => Promise<void> {
-  const { sales, readStocks, warmSale, redlock, clock, warmAheadMs, log } = deps
+  const { sales, redis, warmSale, reconcileSale, lookAtQueue, redlock, clock, warmAheadMs, log } = deps
+  const readStocks = createReadStocks(redis)
 
   return async () => {
     const due = await sales.listToWarm(warmAheadMs)
     await clock.refresh()
+    const runId = await readRunId(redis)
     const copies = await readStocks(due.map((sale) => sale.saleId))
-    for (const [at, sale] of due.entries()) {
-      const { saleId } = sale
-      switch (warmNeed(sale, copies[at], clock.nowMs())) {
-        case 'none':
-          break
-        case 'configure':
-          await warmSale.configure(sale)
-          log.info({ saleId, revision: sale.revision }, 'configured')
-          break
-        case 'build':
-          await buildUnderLock(saleId)
-          break
-      }
+    await keepSale(redis, ...due.map((sale) => sale.saleId))
+    for (const [at, sale] of due.entries()) await warm(sale, copies[at], runId)
+  }
+
+  async function warm(sale: Sale, copy: StockSnapshot | undefined, runId: string): Promise<void> {
+    const { saleId } = sale
+    const need = warmNeed(sale, copy, clock.nowMs(), runId)
+    switch (need) {
+      case 'none':
+        return
+      case 'note-restart':
+        await warmSale.noteRestart(saleId, runId)
+        log.warn({ saleId, runId }, 'Redis was started anew')
+        // Its last second may be lost: buyers are told wrong things until it is compared.
+        return warm(sale, (await readStocks([saleId]))[0], runId)
+      case 'configure':
+        await warmSale.configure(sale)
+        log.info({ saleId, revision: sale.revision }, 'configured')
+        return
+      case 'reconcile':
+        return underLock(saleId, 'reconcile', need, () => reconcile(saleId))
+      case 'build':
+        return underLock(saleId, 'warm', need, async () => {
+          await waitForQueue(sale, copy)
+          log.info({ saleId, outcome: await buildUntilDone(saleId) }, 'built')
+        })
+      default:
+        return assertNever(need)
     }
   }
 
-  async function buildUnderLock(saleId: number): Promise<void> {
+  async function underLock(
+    saleId: number,
+    name: string,
+    need: WarmNeed,
+    work: () => Promise<void>,
+  ): Promise<void> {
     try {
-      await redlock.using([`lock:{sale:${saleId}}:warm`], LOCK_MS, async () => {
-        // Whoever held the lock before may have built it meanwhile.
+      await redlock.using([`lock:{sale:${saleId}}:${name}`], LOCK_MS, async () => {
+        // Whoever held the lock before may have done it meanwhile.
         const sale = await sales.find(saleId)
         const [copy] = await readStocks([saleId])
-        if (!sale || warmNeed(sale, copy, clock.nowMs()) !== 'build') return
-        log.info({ saleId, outcome: await buildUntilDone(saleId) }, 'built')
+        if (sale && warmNeed(sale, copy, clock.nowMs()) === need) await work()
       })
     } catch (error) {
       // Another warmer is at it.
       if (!(error instanceof ExecutionError)) throw error
-      log.debug({ saleId }, 'another warmer holds the lock')
+      log.debug({ saleId, lock: name }, 'another warmer holds the lock')
+    }
+  }
+
+  async function reconcile(saleId: number): Promise<void> {
+    const outcome = await reconcileSale(saleId)
+    if (outcome.kind === 'not_warmed') return
+    const drift = outcome.endedCount + outcome.unheldCount + outcome.unlistedCount
+    const hasDrift = drift > 0 || (outcome.unitsDrift ?? 0) !== 0
+    log[hasDrift ? 'warn' : 'debug']({ saleId, drift, ...outcome }, 'compared Redis with MySQL')
+  }
+
+  /**
+   * Courtesy alone: what comes later is adopted when it is placed. But who holds a unit of before the loss would else
+   * compete for it with those who come after.
+   */
+  async function waitForQueue(sale: Sale, copy: StockSnapshot | undefined): Promise<void> {
+    const isLoss = copy === undefined && sale.stockEpoch > 0
+    const untilMs = performance.now() + COURTESY_MS
+    while (isLoss && performance.now() < untilMs) {
+      const look = await lookAtQueue()
+      // A broker that is away has nothing to wait for.
+      if (look === undefined || look.readyCount === 0) return
+      await pause(LOOK_EVERY_MS)
     }
   }
 

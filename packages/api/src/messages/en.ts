@@ -146,6 +146,7 @@ export const en = {
   'order.reason.sold-out': 'The last units went to orders that came before yours.',
   'order.reason.duplicate': 'You already had an order in this sale.',
   'order.reason.unknown-sale': 'The sale no longer exists.',
+  'order.reason.undecidable': 'It could not be processed, which is our fault.',
   'order.reason.lost': 'It was lost on its way, which is our fault.',
   'order.reason.other': 'We could not place it.',
   'order.pay-within': 'Pay within',

@@ -4,12 +4,14 @@ import type { Mysql } from '../mysql/connect-mysql.ts'
 import type { Reservation } from '../reservation/reservations-made.ts'
 import type { Decision } from '../stock/settle.ts'
 
-export type RejectReason = 'sold-out' | 'duplicate' | 'unknown-sale' | 'lost'
+export type RejectReason = 'sold-out' | 'duplicate' | 'unknown-sale' | 'lost' | 'undecidable'
 
 export interface Placing {
   /** MySQL's clock when it decided. */
   decidedAtMs: number
   decisions: Decision[]
+  /** MySQL had no units for somebody to whom Redis had given some: the two differ. */
+  isShort?: boolean
 }
 
 /**
@@ -35,7 +37,7 @@ export function createPlaceReservations(mysql: Mysql): PlaceReservations {
       const undecided = unique.filter((one) => !standing.has(one.orderId))
       const holders = await readHolders(connection, saleId, undecided)
 
-      const { rows, unitsTaken, decisions } = admit(saleId, sale, undecided, holders)
+      const { rows, unitsTaken, decisions, isShort } = admit(saleId, sale, undecided, holders)
       if (rows.length > 0) {
         // Plain INSERT: a conflict here is a bug and must be seen; IGNORE would store a wrong row in silence.
         await connection.query<ResultSetHeader>(`INSERT INTO orders (${COLUMNS}) VALUES ?`, [rows])
@@ -50,7 +52,7 @@ export function createPlaceReservations(mysql: Mysql): PlaceReservations {
         const state = standing.get(one.orderId)
         return state ? [toDecision(one, state)] : []
       })
-      return { decidedAtMs: sale.now.getTime(), decisions: [...known, ...decisions] }
+      return { decidedAtMs: sale.now.getTime(), decisions: [...known, ...decisions], isShort }
     }, DEADLINE_MS)
 }
 
@@ -138,12 +140,14 @@ function admit(saleId: number, sale: LockedSale, reservations: readonly Reservat
   const rows: unknown[][] = []
   const decisions: Decision[] = []
   let unitsTaken = 0
+  let isShort = false
   const inOrder = reservations.toSorted(
     (a, b) => a.reservedAtMs - b.reservedAtMs || (a.orderId < b.orderId ? -1 : 1),
   )
 
   for (const one of inOrder) {
     const reason = refusal(one)
+    if (reason === 'sold-out') isShort = true
     if (!reason) {
       unitsTaken += one.quantity
       holders.add(one.userId)
@@ -166,7 +170,7 @@ function admit(saleId: number, sale: LockedSale, reservations: readonly Reservat
     ])
     decisions.push(toDecision(one, reason ? 'rejected' : 'placed'))
   }
-  return { rows, unitsTaken, decisions }
+  return { rows, unitsTaken, decisions, isShort }
 
   function refusal(one: Reservation): RejectReason | undefined {
     if (!sale.isKnown) return 'unknown-sale'

@@ -37,6 +37,8 @@ export interface ReadOrder {
 
 /** How long after a loss of Redis' data a message of before may still be placed. */
 const LOST_AFTER_MS = 30_000
+/** Without a copy of the stock: its sale is over and its keys were removed, which waits for an empty ledger. */
+const REMOVED_AFTER_MS = 24 * 3600 * 1000
 
 export function createReadOrder(deps: {
   redis: Redis
@@ -97,7 +99,9 @@ export function createReadOrder(deps: {
     if (placed) return placed
 
     const nowMs = clock.nowMs()
-    const isLost = mintedAtMs < ledger.intactSinceMs && nowMs - ledger.intactSinceMs > LOST_AFTER_MS
+    const isLost = Number.isNaN(ledger.intactSinceMs)
+      ? nowMs - mintedAtMs > REMOVED_AFTER_MS
+      : mintedAtMs < ledger.intactSinceMs && nowMs - ledger.intactSinceMs > LOST_AFTER_MS
     if (!isLost) return queued
     await closeAsLost(saleId, orderId, userId, mintedAtMs)
     return orders.find(orderId)

@@ -1,13 +1,13 @@
 import { UnexpectedReply } from '../errors.ts'
 import type { LuaScript } from '../redis/lua-script.ts'
 
-/** The three steps that build a new copy of a sale's stock: create, adopt, open. */
+/** What a stock-warmer tells Redis: the three steps that build a copy, and what is noted of it until it is removed. */
 
 /** The typed face of lua/create.lua. */
 export const createStockScript = {
   file: 'create',
   keys: ['stock', 'holds', 'holders'],
-  args: ['epoch', 'revision', 'quota', 'opensAtMs', 'closesAtMs', 'unitsPerUser', 'openAs'],
+  args: ['epoch', 'revision', 'quota', 'opensAtMs', 'closesAtMs', 'unitsPerUser', 'openAs', 'runId'],
   entry: [],
   decode: oneOf('create', ['created', 'fenced']),
 } as const satisfies LuaScript
@@ -49,6 +49,42 @@ export const configureStockScript = {
   args: ['saleId', 'revision', 'quota', 'opensAtMs', 'closesAtMs', 'openAs', 'channel'],
   entry: [],
   decode: oneOf('configure', ['configured', 'unchanged', 'not_warmed']),
+} as const satisfies LuaScript
+
+/** The typed face of lua/note-restart.lua. */
+export const noteRestartScript = {
+  file: 'note-restart',
+  keys: ['stock'],
+  args: ['runId', 'saleId', 'channel'],
+  entry: [],
+  decode: oneOf('note-restart', ['noted', 'known', 'not_warmed']),
+} as const satisfies LuaScript
+
+/** The typed face of lua/note-reconciled.lua. */
+export const noteReconciledScript = {
+  file: 'note-reconciled',
+  keys: ['stock'],
+  args: ['epoch'],
+  entry: [],
+  decode: oneOf('note-reconciled', ['noted', 'fenced']),
+} as const satisfies LuaScript
+
+/** The typed face of lua/relist.lua. */
+export const relistScript = {
+  file: 'relist',
+  keys: ['stock', 'holds', 'unsettled', 'unsettledDue'],
+  args: ['requestId'],
+  entry: ['orderId', 'userId', 'quantity'],
+  decode: Number,
+} as const satisfies LuaScript
+
+/** The typed face of lua/remove.lua. */
+export const removeStockScript = {
+  file: 'remove',
+  keys: ['stock', 'holds', 'holders', 'unsettled', 'unsettledDue', 'places', 'times', 'spent'],
+  args: ['epoch'],
+  entry: [],
+  decode: oneOf('remove', ['removed', 'unsettled', 'fenced']),
 } as const satisfies LuaScript
 
 function oneOf<const Word extends string>(script: string, words: readonly Word[]) {

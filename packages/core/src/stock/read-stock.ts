@@ -10,9 +10,25 @@ export interface StockSnapshot {
   epoch: number
   revision: number
   warmingSinceMs: number
+  /** Grows whenever units became free. */
+  seq: number
+  /** When it was last compared with MySQL; 0 when that is due at once. */
+  reconciledAtMs: number
+  /** Of the Redis that this copy was built or last looked at in. */
+  runId: string | undefined
 }
 
-const FIELDS = ['state', 'unitsLeft', 'quota', 'epoch', 'revision', 'warmingSinceMs'] as const
+const FIELDS = [
+  'state',
+  'unitsLeft',
+  'quota',
+  'epoch',
+  'revision',
+  'warmingSinceMs',
+  'seq',
+  'reconciledAtMs',
+  'runId',
+] as const
 
 /** The Redis copy of each sale's stock as it stands, in one trip; undefined where there is none. */
 export type ReadStocks = (saleIds: readonly number[]) => Promise<(StockSnapshot | undefined)[]>
@@ -21,16 +37,20 @@ export function createReadStocks(redis: Redis): ReadStocks {
   return (saleIds) =>
     Promise.all(
       saleIds.map(async (saleId) => {
-        const [state, ...numbers] = await redisAnswer(redis.hmget(stockKeys(saleId).stock, ...FIELDS))
+        const values = await redisAnswer(redis.hmget(stockKeys(saleId).stock, ...FIELDS))
+        const [state, unitsLeft, quota, epoch, revision, warmingSinceMs, seq, reconciledAtMs, runId] = values
         if (state == null) return undefined
-        const [unitsLeft, quota, epoch, revision, warmingSinceMs] = numbers.map(Number) as [
-          number,
-          number,
-          number,
-          number,
-          number,
-        ]
-        return { state: state as StockSnapshot['state'], unitsLeft, quota, epoch, revision, warmingSinceMs }
+        return {
+          state: state as StockSnapshot['state'],
+          unitsLeft: Number(unitsLeft),
+          quota: Number(quota),
+          epoch: Number(epoch),
+          revision: Number(revision),
+          warmingSinceMs: Number(warmingSinceMs),
+          seq: Number(seq),
+          reconciledAtMs: Number(reconciledAtMs ?? 0),
+          runId: runId ?? undefined,
+        }
       }),
     )
 }

@@ -21,3 +21,6 @@ export function stockKeys(saleId: number) {
 export function orderKey(saleId: number, orderId: string): string {
   return stockKeys(saleId).orderPrefix + orderId
 }
+
+/** The sales that have keys in Redis, also long after they have closed. */
+export const KEPT_SALES_KEY = 'kept-sales'

@@ -12,26 +12,47 @@ import {
   adoptOrdersScript,
   configureStockScript,
   createStockScript,
+  noteRestartScript,
   openStockScript,
 } from './build-stock.ts'
+import { keepSale } from './kept-sales.ts'
 import type { StockSnapshot } from './read-stock.ts'
 import { stockKeys } from './stock-keys.ts'
 
-export type WarmNeed = 'none' | 'configure' | 'build'
+export type WarmNeed = 'none' | 'configure' | 'build' | 'note-restart' | 'reconcile'
 
 /** A copy that has been warming for this long was given up by its builder. */
 const BUILD_ABANDONED_MS = 30_000
 
-/** Compares what MySQL says of a sale with its copy in Redis. On a healthy copy there is nothing to do. */
-export function warmNeed(sale: Sale, copy: StockSnapshot | undefined, nowMs: number): WarmNeed {
+/** How long the units of a copy may be wrong before somebody looks. */
+const RECONCILE_EVERY_MS = 60_000
+
+/**
+ * Compares what MySQL says of a sale with its copy in Redis. On a healthy copy there is nothing to do.
+ *
+ * Everything that is asked is in the copy itself, so a warmer that has just started knows as much as the others.
+ *
+ * @param runId of the Redis that runs now
+ */
+export function warmNeed(
+  sale: Sale,
+  copy: StockSnapshot | undefined,
+  nowMs: number,
+  runId: string | undefined = copy?.runId,
+): WarmNeed {
   if (!copy || copy.epoch !== sale.stockEpoch) return 'build'
   if (copy.state === 'warming' && nowMs - copy.warmingSinceMs > BUILD_ABANDONED_MS) return 'build'
-  return copy.revision < sale.revision ? 'configure' : 'none'
+  if (copy.runId !== runId) return 'note-restart'
+  if (copy.revision < sale.revision) return 'configure'
+  const isDue = copy.state !== 'warming' && nowMs - copy.reconciledAtMs > RECONCILE_EVERY_MS
+  return isDue ? 'reconcile' : 'none'
 }
 
 export interface WarmSale {
   /** Brings the settings of a running sale into force. */
   configure(sale: Sale): Promise<void>
+  /** Redis was started anew: lowers every flag, and has the copy compared with MySQL. */
+  noteRestart(saleId: number, runId: string): Promise<void>
   /**
    * Builds a new copy: create, adopt what is taken, open.
    *
@@ -49,6 +70,7 @@ export function createWarmSale(deps: { mysql: Mysql; redis: Redis; sales: Sales 
   const adoptLedger = bindScript(redis, adoptLedgerScript)
   const adoptOrders = bindScript(redis, adoptOrdersScript)
   const open = bindScript(redis, openStockScript)
+  const noteRestart = bindScript(redis, noteRestartScript)
   const configure = bindScript(redis, configureStockScript)
 
   /** Every reservation that waits for MySQL holds units, whatever MySQL will say. */
@@ -89,12 +111,18 @@ export function createWarmSale(deps: { mysql: Mysql; redis: Redis; sales: Sales 
       })
     },
 
+    async noteRestart(saleId, runId) {
+      await noteRestart(stockKeys(saleId), { runId, saleId, channel })
+    },
+
     async build(saleId) {
       const sale = await sales.nextStockEpoch(saleId)
       if (!sale) return 'fenced'
       const { stockEpoch: epoch, revision, quota, opensAtMs, closesAtMs, unitsPerUser } = sale
-      const settings = { epoch, revision, quota, opensAtMs, closesAtMs, unitsPerUser, openAs: openAs(sale) }
       const runId = await readRunId(redis)
+      const window = { opensAtMs, closesAtMs, openAs: openAs(sale) }
+      const settings = { epoch, revision, quota, unitsPerUser, runId, ...window }
+      await keepSale(redis, saleId)
       if ((await create(stockKeys(saleId), settings)) === 'fenced') return 'fenced'
       if ((await adoptTheLedger(saleId, epoch)) === 'fenced') return 'fenced'
       if ((await adoptTheOrders(saleId, epoch)) === 'fenced') return 'fenced'
@@ -111,8 +139,8 @@ function openAs(sale: Sale): 'open' | 'paused' | 'closed' {
 }
 
 /** Redis makes up a new one at every start. */
-async function readRunId(redis: Redis): Promise<string | undefined> {
-  return /^run_id:(\w+)/m.exec(await redisAnswer(redis.info('server')))?.[1]
+export async function readRunId(redis: Redis): Promise<string> {
+  return /^run_id:(\w+)/m.exec(await redisAnswer(redis.info('server')))?.[1] ?? ''
 }
 
 type LiveOrder = { orderId: string; userId: number; quantity: number }
@@ -129,7 +157,7 @@ async function readLiveOrders(
       'SELECT UTC_TIMESTAMP(3) AS now',
     )
     const [orders] = await connection.query<(RowDataPacket & LiveOrder)[]>(
-      `SELECT id AS orderId, user_id AS userId, quantity FROM orders
+      `SELECT id AS orderId, user_id AS userId, quantity FROM orders FORCE INDEX (one_live_order_per_user_and_sale)
         WHERE sale_id = ? AND live = 1 AND user_id > ? ORDER BY user_id LIMIT ?`,
       [saleId, afterUserId, LIST_MAX],
     )
