@@ -4,7 +4,6 @@ import { setTimeout as pause } from 'node:timers/promises'
 
 import type { RowDataPacket } from 'mysql2/promise'
 
-import { build } from '../scripts/prepare.mjs'
 import type { Shopper } from '../scripts/blitz/make-shoppers.ts'
 import { StepFailed, type Steps } from '../scripts/steps.mjs'
 import { makeTemporaryFolder } from '../scripts/stores/temporary-folder.ts'
@@ -38,7 +37,6 @@ const QUIET_MS = 300
 /** @returns whether every invariant holds; the figures are printed either way. */
 export async function runBench(options: BenchOptions): Promise<boolean> {
   const { steps, jsonFile } = options
-  await build(steps, options.signal)
   const folder = await makeTemporaryFolder()
   const deaths = new AbortController()
   const signal = AbortSignal.any([options.signal, deaths.signal])

@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
 import { Interrupted, watchForInterrupt } from './interrupt.mjs'
-import { checkNode, prepare } from './prepare.mjs'
+import { build, checkNode, prepare } from './prepare.mjs'
 import { createSteps, describe, StepFailed } from './steps.mjs'
 
 const HELP = `pnpm bench [options]
@@ -31,6 +31,8 @@ try {
   } else {
     checkNode()
     await prepare(steps, signal)
+    // Before the import: the bench itself reads and fills the stores through the built core.
+    await build(steps, signal)
     const { register } = await import('tsx/esm/api')
     register()
     const { runBench } = await import('../bench/run-bench.ts')

@@ -3,6 +3,7 @@ import { Command } from 'commander'
 
 import { StepFailed } from '../steps.mjs'
 import { registerBlacklist } from './blacklist.ts'
+import { registerSale } from './sale.ts'
 import { registerShoppers } from './shoppers.ts'
 
 /*
@@ -14,6 +15,7 @@ const blitz = new Command('blitz')
   .helpCommand(false)
   .addHelpText('after', '\nEach command has its own --help. Run it as `pnpm -s blitz <command>`.')
 
+registerSale(blitz)
 registerShoppers(blitz)
 registerBlacklist(blitz)
 

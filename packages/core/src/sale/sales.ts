@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, or, sql } from 'drizzle-orm'
 
 import type { Mysql } from '../mysql/connect-mysql.ts'
 import { products, sales } from '../mysql/tables.ts'
@@ -48,7 +48,10 @@ export interface Sales {
   find(saleId: number): Promise<Sale | undefined>
   /** For the sale list: what is open or upcoming, soonest first, then what has closed, latest first. */
   list(limit: number): Promise<Sale[]>
-  /** Sales whose stock Redis must know: from `aheadMs` before the opening until a day after closing. */
+  /**
+   * Sales whose stock Redis must know: from `aheadMs` before the opening until a day after closing; and one that it
+   * knows already although its opening has been put off, or it would open at the old time.
+   */
   listToWarm(aheadMs: number): Promise<Sale[]>
   addProduct(product: NewProduct): Promise<number>
   /** @returns the new sale's id. */
@@ -123,7 +126,10 @@ export function createSales(mysql: Mysql): Sales {
                 sales.closesAt,
                 sql`UTC_TIMESTAMP(3) - INTERVAL ${KEPT_AFTER_CLOSING_MS * 1000} MICROSECOND`,
               ),
-              sql`${sales.opensAt} < UTC_TIMESTAMP(3) + INTERVAL ${aheadMs * 1000} MICROSECOND`,
+              or(
+                gt(sales.stockEpoch, 0),
+                sql`${sales.opensAt} < UTC_TIMESTAMP(3) + INTERVAL ${aheadMs * 1000} MICROSECOND`,
+              ),
             ),
           ),
       )
