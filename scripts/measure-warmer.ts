@@ -69,7 +69,17 @@ const ROWS = 5_000
 for (let from = 0; from < holders; from += ROWS) {
   const now = new Date()
   const rows = Array.from({ length: Math.min(ROWS, holders - from) }, (_, i) => [
-    ...[orderIdOf('A', from + i), saleId, from + i + 1, 1, 100, 100, 'USD', 'paid', 1, now, now],
+    orderIdOf('A', from + i),
+    saleId,
+    from + i + 1,
+    1,
+    100,
+    100,
+    'USD',
+    'paid',
+    1,
+    now,
+    now,
   ])
   await mysql.use(
     ({ connection }) =>
