@@ -20,9 +20,11 @@ export async function makeShoppers(
   stores: OwnStores,
   count: number,
   origin: (index: number) => string,
+  /** Of the phone numbers, for who makes shoppers more than once. */
+  from = 0,
 ): Promise<Shopper[]> {
   const hash = await hashPassword(PASSWORD)
-  const phones = Array.from({ length: count }, (_, i) => `+861390${String(i).padStart(7, '0')}`)
+  const phones = Array.from({ length: count }, (_, i) => `+861390${String(from + i).padStart(7, '0')}`)
   const firstId = await stores.mysql.use(async ({ connection }) => {
     const [result] = await connection.query<ResultSetHeader>(
       'INSERT INTO users (phone, nickname, password_hash) VALUES ?',

@@ -54,6 +54,8 @@ describe('a production configuration', () => {
       'AMQP_URL',
       'SESSION_SECRETS',
       'ORDER_ID_SECRETS',
+      'PURCHASE_TOKEN_SECRETS',
+      'PAYMENT_CALLBACK_SECRETS',
     ])
   })
 })

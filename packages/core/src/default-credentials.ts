@@ -3,6 +3,7 @@ const PLACEHOLDER =
   /change-?me|replace-with|^(?:password|passw0rd|secret|admin|root|guest|blitzbuy|test|123456)$/i
 /** `ssss…`: long enough for the rule of length, and guessed at once. */
 const ONE_CHARACTER = /^(.)\1*$/
+const SECRETS = ['SESSION_SECRETS', 'ORDER_ID_SECRETS', 'PURCHASE_TOKEN_SECRETS', 'PAYMENT_CALLBACK_SECRETS']
 /** Long enough for any secret; what is longer is no default that somebody left in. */
 const LOOKED_AT_MAX = 512
 
@@ -12,9 +13,7 @@ const LOOKED_AT_MAX = 512
  * Only for production: the private stores of tests and of `npm start` are for one machine and one person.
  */
 export function defaultCredentials(settings: Readonly<Record<string, unknown>>): string[] {
-  const secrets = ['SESSION_SECRETS', 'ORDER_ID_SECRETS', 'PAYMENT_CALLBACK_SECRETS'].filter((name) =>
-    textOf(settings, name).split(',').some(isKnown),
-  )
+  const secrets = SECRETS.filter((name) => textOf(settings, name).split(',').some(isKnown))
   const urls = ['MYSQL_URL', 'REDIS_URL', 'AMQP_URL'].filter((name) =>
     hasKnownPassword(textOf(settings, name)),
   )

@@ -48,23 +48,19 @@ await runProcess('stock-warmer', async () => {
   })
   // A timer that runs before the first connection would only report an outage that is none.
   await redisReady(redis, FIRST_CONNECTION_MS).catch(() => undefined)
+  const warmSales = createWarmSales({
+    sales,
+    redis,
+    warmSale: createWarmSale({ mysql, redis, sales }),
+    reconcileSale: createReconcileSale({ mysql, redis }),
+    lookAtQueue,
+    redlock: new Redlock([redis], { retryCount: 0 }),
+    clock: createRedisClock(redis),
+    warmAheadMs,
+    log,
+  })
   const timers = [
-    repeat(
-      'warm sales',
-      WARM_EVERY_MS,
-      createWarmSales({
-        sales,
-        redis,
-        warmSale: createWarmSale({ mysql, redis, sales }),
-        reconcileSale: createReconcileSale({ mysql, redis }),
-        lookAtQueue,
-        redlock: new Redlock([redis], { retryCount: 0 }),
-        clock: createRedisClock(redis),
-        warmAheadMs,
-        log,
-      }),
-      log,
-    ),
+    repeat('warm sales', WARM_EVERY_MS, () => warmSales.look(), log),
     repeat(
       'relay unsettled',
       RELAY_EVERY_MS,
@@ -102,6 +98,7 @@ await runProcess('stock-warmer', async () => {
     async close() {
       health.drain()
       await Promise.all(timers.map((timer) => timer.close()))
+      await warmSales.close()
       await broker.close()
       redis.disconnect()
       await mysql.close()

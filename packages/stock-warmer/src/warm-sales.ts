@@ -19,8 +19,19 @@ const LOCK_MS = 10_000
 const COURTESY_MS = 30_000
 const LOOK_EVERY_MS = 250
 
+/** Long work at once; each waits for its stores most of the time. */
+const AT_ONCE_MAX = 4
+/** How long an ending process waits for it: half a build is built again by another warmer, half a comparison too. */
+const CLOSE_WITHIN_MS = 5_000
+
+export interface WarmSales {
+  /** Sees what each sale needs; what takes long goes on behind it, so that no other sale waits for it. */
+  look(): Promise<void>
+  close(): Promise<void>
+}
+
 /**
- * One look at every sale that is about to open, open, or closed since less than a day: builds the Redis copy where
+ * Looks at every sale that is about to open, open, or closed since less than a day: builds the Redis copy where
  * it is missing or wrong, brings changed settings into force, and has it compared with MySQL once a minute, and at
  * once when Redis was started anew.
  *
@@ -37,17 +48,39 @@ export function createWarmSales(deps: {
   clock: RedisClock
   warmAheadMs: number
   log: Logger
-}): () => Promise<void> {
+}): WarmSales {
   const { sales, redis, warmSale, reconcileSale, lookAtQueue, redlock, clock, warmAheadMs, log } = deps
   const readStocks = createReadStocks(redis)
 
-  return async () => {
-    const due = await sales.listToWarm(warmAheadMs)
-    await clock.refresh()
-    const runId = await readRunId(redis)
-    const copies = await readStocks(due.map((sale) => sale.saleId))
-    await keepSale(redis, ...due.map((sale) => sale.saleId))
-    for (const [at, sale] of due.entries()) await warm(sale, copies[at], runId)
+  const closing = new AbortController()
+  /** Sales that are being built or compared by this process, each with its work. */
+  const atWork = new Map<number, Promise<void>>()
+
+  return {
+    async look() {
+      const due = await sales.listToWarm(warmAheadMs)
+      await clock.refresh()
+      const runId = await readRunId(redis)
+      const copies = await readStocks(due.map((sale) => sale.saleId))
+      await keepSale(redis, ...due.map((sale) => sale.saleId))
+      for (const [at, sale] of due.entries()) await warm(sale, copies[at], runId)
+    },
+
+    async close() {
+      closing.abort()
+      await Promise.race([Promise.all(atWork.values()), pause(CLOSE_WITHIN_MS, undefined, { ref: false })])
+    },
+  }
+
+  /** A sale that finds no place now is seen again a second later. */
+  function begin(saleId: number, work: () => Promise<void>): void {
+    if (atWork.has(saleId) || atWork.size >= AT_ONCE_MAX || closing.signal.aborted) return
+    const done = work()
+      .catch((error: unknown) => {
+        if (!closing.signal.aborted) log.warn({ err: error, saleId }, 'failed; trying again')
+      })
+      .finally(() => atWork.delete(saleId))
+    atWork.set(saleId, done)
   }
 
   async function warm(sale: Sale, copy: StockSnapshot | undefined, runId: string): Promise<void> {
@@ -66,12 +99,14 @@ export function createWarmSales(deps: {
         log.info({ saleId, revision: sale.revision }, 'configured')
         return
       case 'reconcile':
-        return underLock(saleId, 'reconcile', need, () => reconcile(saleId))
+        return begin(saleId, () => underLock(saleId, 'reconcile', need, () => reconcile(saleId)))
       case 'build':
-        return underLock(saleId, 'warm', need, async () => {
-          await waitForQueue(sale, copy)
-          log.info({ saleId, outcome: await buildUntilDone(saleId) }, 'built')
-        })
+        return begin(saleId, () =>
+          underLock(saleId, 'warm', need, async () => {
+            await waitForQueue(sale, copy)
+            log.info({ saleId, outcome: await buildUntilDone(saleId) }, 'built')
+          }),
+        )
       default:
         return assertNever(need)
     }
@@ -112,11 +147,11 @@ export function createWarmSales(deps: {
   async function waitForQueue(sale: Sale, copy: StockSnapshot | undefined): Promise<void> {
     const isLoss = copy === undefined && sale.stockEpoch > 0
     const untilMs = performance.now() + COURTESY_MS
-    while (isLoss && performance.now() < untilMs) {
+    while (isLoss && performance.now() < untilMs && !closing.signal.aborted) {
       const look = await lookAtQueue()
       // A broker that is away has nothing to wait for.
       if (look === undefined || look.readyCount === 0) return
-      await pause(LOOK_EVERY_MS)
+      await pause(LOOK_EVERY_MS, undefined, { signal: closing.signal })
     }
   }
 
