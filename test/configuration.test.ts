@@ -27,6 +27,8 @@ const MALFORMED = {
   AMQP_URL: 'localhost:5672',
   NAMESPACE: 'Not A Name',
   HEALTH_PORT: '70000',
+  CRASH_AT: 'after-lunch',
+  STOP_AT: 'after-reserve:0',
 }
 const OF_API = {
   PORT: 'three thousand',
@@ -100,6 +102,19 @@ describe('a production configuration', () => {
       expect(output).toContain(`- ${name} is a well-known default`)
     }
     expect(output).not.toMatch(/guest|root|replace-with|oooo/)
+  })
+
+  it('with a crash point armed does not start', async () => {
+    const { code, output } = await startWith('stock-warmer', {
+      ...GOOD,
+      ...OF_PRODUCTION,
+      CRASH_AT: 'before-open',
+      STOP_AT: 'mid-adopt:2',
+    })
+    expect(code).toBe(1)
+    for (const name of ['CRASH_AT', 'STOP_AT']) {
+      expect(output).toContain(`- ${name} is for fault tests and refused with NODE_ENV=production`)
+    }
   })
 })
 

@@ -1,4 +1,5 @@
 import { loadConfig } from '@blitzbuy/core/config'
+import { armCrashPoints } from '@blitzbuy/core/crash-point'
 import { startHealthServer } from '@blitzbuy/core/health'
 import { createLog } from '@blitzbuy/core/log'
 import { redisReady } from '@blitzbuy/core/redis/connect-redis'
@@ -13,6 +14,7 @@ const LISTEN_BACKLOG = 4_096
 
 await runProcess('api', async () => {
   const config = checkApiConfig(loadConfig(ApiConfig))
+  armCrashPoints(config)
   const log = createLog({ name: 'api', level: config.LOG_LEVEL })
   const core = wireCore(config, log)
   const app = await buildApi({ config, core, log })

@@ -1,6 +1,7 @@
 import { envSchema, type EnvSchemaOpt } from 'env-schema'
 import { Type, type Static, type TObject } from 'typebox'
 
+import { CRASH_POINT_PATTERN, CRASH_POINTS } from './crash-point.ts'
 import { defaultCredentials } from './default-credentials.ts'
 import { ConfigInvalid } from './errors.ts'
 import { isNetworkList } from './ip-address.ts'
@@ -37,7 +38,19 @@ export const SharedConfig = Type.Object({
     maximum: 65_535,
     description: 'a port from 1 to 65535 (0: any free one) for /livez and /readyz of this process',
   }),
+  CRASH_AT: crashPointSetting('dies'),
+  STOP_AT: crashPointSetting('stops until a SIGCONT'),
 })
+
+/** For fault tests: see crash-point.ts. */
+function crashPointSetting(what: string) {
+  return Type.Optional(
+    Type.String({
+      pattern: CRASH_POINT_PATTERN,
+      description: `where this process ${what}, for fault tests: one of ${CRASH_POINTS.join(', ')}; with :3 the third time`,
+    }),
+  )
+}
 
 /** Where the health server of a process listens; reachable for the orchestrator, not for shoppers. */
 export const HealthConfig = Type.Object({
@@ -133,13 +146,18 @@ export function loadConfig<Schema extends TObject>(
     throw new ConfigInvalid([...new Set(errors.map((problem) => describe(schema, problem)))])
   }
   const { NODE_ENV } = config as { NODE_ENV?: string }
-  const wellKnown = NODE_ENV === 'production' ? defaultCredentials(config as Record<string, unknown>) : []
-  if (wellKnown.length > 0) {
-    throw new ConfigInvalid(
-      wellKnown.map((name) => `${name} is a well-known default; choose one of your own`),
-    )
-  }
+  const problems = NODE_ENV === 'production' ? problemsInProduction(config as Record<string, unknown>) : []
+  if (problems.length > 0) throw new ConfigInvalid(problems)
   return Object.freeze(config)
+}
+
+function problemsInProduction(config: Readonly<Record<string, unknown>>): string[] {
+  const wellKnown = defaultCredentials(config)
+  const armed = ['CRASH_AT', 'STOP_AT'].filter((name) => config[name] !== undefined)
+  return [
+    ...wellKnown.map((name) => `${name} is a well-known default; choose one of your own`),
+    ...armed.map((name) => `${name} is for fault tests and refused with NODE_ENV=production; take it out`),
+  ]
 }
 
 /** The elements of a comma-separated list. */

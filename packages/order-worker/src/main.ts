@@ -1,4 +1,5 @@
 import { loadConfig } from '@blitzbuy/core/config'
+import { armCrashPoints } from '@blitzbuy/core/crash-point'
 import { startHealthServer } from '@blitzbuy/core/health'
 import { userSubject } from '@blitzbuy/core/gate/blacklist-subject'
 import { createStrikes, readStrikeRule } from '@blitzbuy/core/gate/strikes'
@@ -29,6 +30,7 @@ const FIRST_CONNECTION_MS = 2_000
 
 await runProcess('order-worker', async () => {
   const config = loadConfig(WorkerConfig)
+  armCrashPoints(config)
   const log = createLog({ name: 'order-worker', level: config.LOG_LEVEL })
   const mysql = connectMysql(config.MYSQL_URL, { connectionLimit: 5 })
   const redis = connectRedis({ url: config.REDIS_URL, namespace: config.NAMESPACE })

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 
+import { crashPoint } from '@blitzbuy/core/crash-point'
 import { ClocksDiffer, StoreAway } from '@blitzbuy/core/errors'
 import type { Logger } from '@blitzbuy/core/log'
 import type { Mysql } from '@blitzbuy/core/mysql/connect-mysql'
@@ -37,7 +38,9 @@ export function createWorkOffReservations(deps: {
     for (const [saleId, ofSale] of groupBySale(messages)) {
       const reservations = ofSale.flatMap((message) => message.reservations)
       const placing = await persist(() => placeReservations(saleId, reservations), signal)
+      crashPoint('after-commit')
       await settleAll(saleId, placing, signal)
+      crashPoint('after-settle')
       // Its minute comes anyway: not worth holding up these messages.
       if (placing.isShort) await askForReconcile(saleId).catch(() => undefined)
       log.debug({ saleId, reservations: reservations.length, messages: ofSale.length }, 'placed and settled')

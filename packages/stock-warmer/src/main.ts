@@ -1,4 +1,5 @@
 import { loadConfig } from '@blitzbuy/core/config'
+import { armCrashPoints } from '@blitzbuy/core/crash-point'
 import { startHealthServer } from '@blitzbuy/core/health'
 import { createLog } from '@blitzbuy/core/log'
 import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
@@ -31,6 +32,7 @@ const FIRST_CONNECTION_MS = 2_000
 
 await runProcess('stock-warmer', async () => {
   const config = loadConfig(WarmerConfig)
+  armCrashPoints(config)
   const log = createLog({ name: 'stock-warmer', level: config.LOG_LEVEL })
   const mysql = connectMysql(config.MYSQL_URL, { connectionLimit: 3 })
   const redis = connectRedis({ url: config.REDIS_URL, namespace: config.NAMESPACE })

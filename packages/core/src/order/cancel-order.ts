@@ -1,5 +1,6 @@
 import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise'
 
+import { crashPoint } from '../crash-point.ts'
 import { StoreAway } from '../errors.ts'
 import type { Mysql } from '../mysql/connect-mysql.ts'
 import type { ReturnStock } from '../stock/return-stock.ts'
@@ -43,6 +44,7 @@ export function createCancelOrder(deps: {
       return row
     })
     if (!standing) throw new Error(`order ${orderId} is gone`)
+    crashPoint('after-cancel-commit')
     const { state, endedAt, returnDue } = standing
     if (returnDue === 1) {
       const ended = { orderId, userId, state, endedAtMs: endedAt?.getTime() }

@@ -1,5 +1,6 @@
 import type { Connection, RowDataPacket } from 'mysql2/promise'
 
+import { crashPoint } from '../crash-point.ts'
 import type { Mysql } from '../mysql/connect-mysql.ts'
 import { groupBySale } from '../sale/group-by-sale.ts'
 
@@ -51,6 +52,7 @@ export function createExpireOrders(
           ),
         DEADLINE_MS,
       )
+      if (userIds.length > 0) crashPoint('after-expire-commit')
       endedCount += userIds.length
       onUnpaid(userIds)
     }

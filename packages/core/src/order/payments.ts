@@ -1,5 +1,6 @@
 import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise'
 
+import { crashPoint } from '../crash-point.ts'
 import type { Mysql } from '../mysql/connect-mysql.ts'
 import type { OrderState } from './orders.ts'
 import type { PaymentEvent, PaymentGateway } from './payment-gateway.ts'
@@ -74,7 +75,7 @@ export function createPayments({ mysql, gateway }: { mysql: Mysql; gateway: Paym
     },
 
     async take(event) {
-      return mysql.transaction(async ({ connection }) => {
+      const outcome = await mysql.transaction<EventOutcome>(async ({ connection }) => {
         const [[named]] = await connection.query<Row[]>(
           `SELECT ${COLUMNS} FROM payments WHERE id = ? AND provider = ?`,
           [event.paymentId, gateway.provider],
@@ -84,6 +85,8 @@ export function createPayments({ mysql, gateway }: { mysql: Mysql; gateway: Paym
         const payment = await lockCapture(connection, gateway.provider, named.id, event)
         return decide(connection, event, payment, state)
       })
+      if (outcome.kind === 'paid') crashPoint('after-pay-commit')
+      return outcome
     },
   }
 }

@@ -1,5 +1,6 @@
 import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise'
 
+import { crashPoint } from '../crash-point.ts'
 import type { Mysql } from '../mysql/connect-mysql.ts'
 import type { Reservation } from '../reservation/reservations-made.ts'
 import type { Decision } from '../stock/settle.ts'
@@ -52,6 +53,7 @@ export function createPlaceReservations(mysql: Mysql): PlaceReservations {
         const state = standing.get(one.orderId)
         return state ? [toDecision(one, state)] : []
       })
+      crashPoint('before-commit')
       return { decidedAtMs: sale.now.getTime(), decisions: [...known, ...decisions], isShort }
     }, DEADLINE_MS)
 }

@@ -1,3 +1,4 @@
+import { crashPoint } from '../crash-point.ts'
 import { StoreAway } from '../errors.ts'
 import type { Broker } from './connect-broker.ts'
 import { RESERVATIONS_MADE } from './topology.ts'
@@ -17,6 +18,8 @@ export function createPublishReservations(broker: Broker): PublishReservations {
     const current = broker.current()
     if (!current) throw new StoreAway('rabbitmq', 'not-sent', new Error('not connected'))
     const session = await current.publish(RESERVATIONS_MADE, body)
+    // By then it has left; its confirm, which waits for the disk, has not come.
+    crashPoint('after-publish', 1)
 
     await new Promise<void>((resolve, reject) => {
       let isReturned = false

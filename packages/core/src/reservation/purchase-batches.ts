@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 
 import type { Logger } from 'pino'
 
+import { crashPoint } from '../crash-point.ts'
 import { StoreAway, UnexpectedReply } from '../errors.ts'
 import { REDIS_COMMAND_TIMEOUT_MS } from '../redis/connect-redis.ts'
 import { LIST_MAX } from '../redis/lua-script.ts'
@@ -141,10 +142,12 @@ export function createPurchaseBatches(deps: {
       const reserved = await reserveAndRefuse(saleId, queue, timely)
       if (reserved.reservations.length === 0) return
       const { winners, epoch, reservations } = reserved
+      crashPoint('after-reserve')
       // Whatever becomes of the message, the ledger has the reservations.
       const handedOff = handOff({ v: 1, saleId, epoch, reservations })
         .catch((): Handoff => 'ledger')
         .then((handoff) => {
+          crashPoint('after-confirm')
           for (const { waiting, orderId } of winners)
             answer(queue, waiting, { kind: 'reserved', orderId, handoff })
         })

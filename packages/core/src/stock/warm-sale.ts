@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { RowDataPacket } from 'mysql2/promise'
 
+import { crashPoint } from '../crash-point.ts'
 import { ClocksDiffer, StoreAway } from '../errors.ts'
 import type { Mysql } from '../mysql/connect-mysql.ts'
 import { UNITS_ROSE, channelOf } from '../redis/channels.ts'
@@ -123,12 +124,16 @@ export function createWarmSale(deps: { mysql: Mysql; redis: Redis; sales: Sales 
       const window = { opensAtMs, closesAtMs, openAs: openAs(sale) }
       const settings = { epoch, revision, quota, unitsPerUser, runId, ...window }
       await keepSale(redis, saleId)
+      crashPoint('before-create')
       if ((await create(stockKeys(saleId), settings)) === 'fenced') return 'fenced'
+      crashPoint('after-create')
       if ((await adoptTheLedger(saleId, epoch)) === 'fenced') return 'fenced'
+      crashPoint('mid-adopt')
       if ((await adoptTheOrders(saleId, epoch)) === 'fenced') return 'fenced'
       // A Redis that restarted meanwhile may have lost a page that was adopted.
       if ((await readRunId(redis)) !== runId)
         throw new StoreAway('redis', 'unknown', new Error('it was restarted'))
+      crashPoint('before-open')
       return open(stockKeys(saleId), { epoch, saleId, channel })
     },
   }
