@@ -23,6 +23,7 @@ import { answerWithProblem, refuse } from './refusals.ts'
 import authRoutes from './routes/api/auth.ts'
 import checkRoutes from './routes/api/checks.ts'
 import paymentCallbackRoutes from './routes/api/payment-callbacks.ts'
+import orderEventRoutes from './routes/api/order-events.ts'
 import orderRoutes from './routes/api/orders.ts'
 import purchaseRoutes from './routes/api/purchases.ts'
 import saleRoutes from './routes/api/sales.ts'
@@ -90,6 +91,7 @@ export async function buildApi(deps: {
     await personal.register(authRoutes, { prefix: API })
     await personal.register(checkRoutes, { prefix: API })
     await personal.register(orderRoutes, { prefix: API })
+    await personal.register(orderEventRoutes, { prefix: API })
     await personal.register(pageRoutes, sessions)
   })
 

@@ -11,6 +11,8 @@ import { ConfigInvalid } from '@blitzbuy/core/errors'
 import { SESSION_LIMITS, type SessionLimits } from '@blitzbuy/core/user/sessions'
 import { Type, type Static } from 'typebox'
 
+import type { StreamLimits } from './order-streams.ts'
+
 export const ApiConfig = Type.Object({
   ...SharedConfig.properties,
   ...HealthConfig.properties,
@@ -77,6 +79,23 @@ export const ApiConfig = Type.Object({
   LIMIT_PURCHASE_USER: limitSetting('60/10'),
   LIMIT_PURCHASE_RETRY: limitSetting('10/10'),
   LIMIT_NOT_FOUND: limitSetting('300/60'),
+  // Open streams of order events; who is refused one polls instead.
+  STREAMS_MAX: Type.Integer({
+    minimum: 0,
+    maximum: 1_000_000,
+    default: 10_000,
+    description: 'how many shoppers one instance keeps a stream of order events open for, 0 or more',
+  }),
+  STREAMS_PER_ADDRESS: Type.Integer({
+    minimum: 1,
+    default: 1_000,
+    description: 'how many of them for one address, 1 or more',
+  }),
+  STREAMS_PER_USER: Type.Integer({
+    minimum: 1,
+    default: 10,
+    description: 'how many of them for one user, 1 or more',
+  }),
   ...RulesConfig.properties,
   PURCHASE_TOKEN_SECRETS: Secrets,
   ...CooldownConfig.properties,
@@ -130,4 +149,16 @@ export function paymentProvider({ PAYMENT_PROVIDER, NODE_ENV }: ApiConfig): 'san
 
 export function sessionLimits(config: ApiConfig): SessionLimits {
   return { idleSeconds: config.SESSION_IDLE_SECONDS, absoluteSeconds: config.SESSION_ABSOLUTE_SECONDS }
+}
+
+const HEARTBEAT_MS = 15_000
+
+export function streamLimits(config: ApiConfig): StreamLimits {
+  return {
+    max: config.STREAMS_MAX,
+    perAddress: config.STREAMS_PER_ADDRESS,
+    perUser: config.STREAMS_PER_USER,
+    // A silent connection is closed by this very process, too.
+    heartbeatMs: Math.min(HEARTBEAT_MS, config.IDLE_TIMEOUT_MS / 2),
+  }
 }

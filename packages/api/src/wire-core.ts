@@ -18,7 +18,7 @@ import { createReadOrder } from '@blitzbuy/core/order/read-order'
 import { createSandboxProvider } from '@blitzbuy/core/order/sandbox-provider'
 import { connectBroker } from '@blitzbuy/core/rabbitmq/connect-broker'
 import { createPublishReservations } from '@blitzbuy/core/rabbitmq/publish'
-import { BLACKLIST_CHANGED, SESSION_ENDED, UNITS_ROSE } from '@blitzbuy/core/redis/channels'
+import { BLACKLIST_CHANGED, ORDERS_DECIDED, SESSION_ENDED, UNITS_ROSE } from '@blitzbuy/core/redis/channels'
 import { connectRedis, connectRedisSubscriber } from '@blitzbuy/core/redis/connect-redis'
 import { listen } from '@blitzbuy/core/redis/listen'
 import { createRedisClock } from '@blitzbuy/core/redis/redis-clock'
@@ -40,7 +40,8 @@ import { createLoginTries } from '@blitzbuy/core/user/login-tries'
 import { createLoginWorks } from '@blitzbuy/core/user/login-work'
 import { createSessions } from '@blitzbuy/core/user/sessions'
 
-import { createOrderPageUrl, paymentProvider, sessionLimits, type ApiConfig } from './config.ts'
+import { createOrderPageUrl, paymentProvider, sessionLimits, streamLimits, type ApiConfig } from './config.ts'
+import { createOrderStreams } from './order-streams.ts'
 import { createSaleViews } from './sale-views.ts'
 
 export type Core = ReturnType<typeof wireCore>
@@ -62,25 +63,32 @@ export function wireCore(config: ApiConfig, log: Logger) {
   redis.once('ready', () => {
     refreshing = repeat('refresh the blacklist', BLACKLIST_REFRESH_MS, () => blacklist.refresh(), log)
   })
+  const orderIds = createOrderIds(listOf(config.ORDER_ID_SECRETS))
+  const orders = createOrders(mysql)
+  const readOrder = createReadOrder({ redis, mysql, orders, orderIds, clock })
+  const orderStreams = createOrderStreams({ orders, readOrder, limits: streamLimits(config), log })
   listen(subscriber, redis, {
     [UNITS_ROSE]: (message) => {
       const [saleId, epoch, seq] = message.split(':').map(Number)
       if (saleId && epoch && seq) flags.lower(saleId, epoch, seq)
     },
-    [SESSION_ENDED]: (sessionIds) => listOf(sessionIds).forEach((id) => sessions.forget(id)),
+    [SESSION_ENDED]: (sessionIds) =>
+      listOf(sessionIds).forEach((id) => {
+        sessions.forget(id)
+        orderStreams.endOfSession(id)
+      }),
+    [ORDERS_DECIDED]: (orderIds) => orderStreams.heard(orderIds.split(',')),
     [BLACKLIST_CHANGED]: (message) => blacklist.heard(message),
     // Whatever was said while nobody listened is lost.
     onSubscribed: () => {
       flags.lowerAll()
       sessions.forgetAll()
+      orderStreams.lookAtAll()
       // Should this fail, the next refresh sees that the copy is behind.
       void blacklist.load().catch(() => undefined)
     },
   })
 
-  const orderIds = createOrderIds(listOf(config.ORDER_ID_SECRETS))
-  const orders = createOrders(mysql)
-  const readOrder = createReadOrder({ redis, mysql, orders, orderIds, clock })
   const handOff = createHandOff({ publish: createPublishReservations(broker), log })
   const batches = createPurchaseBatches({
     reserve: createReserve(redis),
@@ -136,6 +144,7 @@ export function wireCore(config: ApiConfig, log: Logger) {
     humanCheck: createHumanCheck({ captchas, places: tokenPlaces, clock }),
     orders,
     readOrder,
+    orderStreams,
     cancelOrder: createCancelOrder({ mysql, returnStock, cooldownMs }),
     /** The provider that takes payments; none where they are switched off. */
     gateway: sandbox,
@@ -149,6 +158,7 @@ export function wireCore(config: ApiConfig, log: Logger) {
     /** Buyers first, then what they need. */
     async close() {
       pictures.close()
+      await orderStreams.close()
       await batches.drained()
       await handOff.close()
       await broker.close()

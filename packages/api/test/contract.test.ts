@@ -14,6 +14,7 @@ import {
   useOwnApi,
   type Shopper,
 } from './own-api.ts'
+import { placeQueued as placeQueuedOf } from './place-queued.ts'
 
 // One shopper buys in 25 sales within a second below; the limit itself is tested elsewhere.
 const api = useOwnApi({ LIMIT_CHALLENGE_USER: '200/60' })
@@ -35,6 +36,7 @@ async function buy(shopper: Shopper, saleId: number, options: { payload?: object
     headers: { 'x-purchase-token': await tokenOf(shopper, saleId), ...options.headers },
   })
 }
+const placeQueued = (saleId: number) => placeQueuedOf(api.stores, saleId)
 const HOUR_MS = 3_600_000
 
 describe('a refusal', () => {
@@ -463,18 +465,6 @@ describe('a sale', () => {
     }, 2_000)
   })
 })
-
-/** What a worker does with the reservations of a sale that wait in the ledger. */
-async function placeQueued(saleId: number): Promise<void> {
-  const { createSettle } = await import('@blitzbuy/core/stock/settle')
-  const entries = await api.stores.redis.hgetall(stockKeys(saleId).unsettled)
-  const reservations = Object.entries(entries).map(([orderId, entry]) => {
-    const [userId, quantity, reservedAtMs] = entry.split(':').map(Number) as [number, number, number]
-    return { orderId, userId, quantity, reservedAtMs, requestId: 'r' }
-  })
-  const { decidedAtMs, decisions } = await createPlaceReservations(api.stores.mysql)(saleId, reservations)
-  await createSettle(api.stores.redis)(saleId, decidedAtMs, decisions)
-}
 
 /** An order id as this api would have minted it some time ago. */
 async function agedOrder(saleId: number, userId: number, ageMs: number) {

@@ -1,9 +1,6 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-import { createPlaceReservations } from '@blitzbuy/core/order/place-reservations'
-import { createSettle } from '@blitzbuy/core/stock/settle'
-import { stockKeys } from '@blitzbuy/core/stock/stock-keys'
 import type { LightMyRequestResponse } from 'fastify'
 import type { RowDataPacket } from 'mysql2'
 import { describe, expect, it, vi } from 'vitest'
@@ -23,8 +20,10 @@ import {
   useOwnApi,
   type Shopper,
 } from './own-api.ts'
+import { placeQueued as placeQueuedOf } from './place-queued.ts'
 
 const api = useOwnApi({ LIMIT_CHALLENGE_USER: '1000/60' })
+const placeQueued = (saleId: number) => placeQueuedOf(api.stores, saleId)
 const HOUR_MS = 3_600_000
 const HTML = { accept: 'text/html,application/xhtml+xml' }
 
@@ -608,17 +607,6 @@ describe('the text catalogue', () => {
     expect(named.filter((key) => !(key in en))).toEqual([])
   })
 })
-
-/** What the order worker does with the reservations of a sale. */
-async function placeQueued(saleId: number): Promise<void> {
-  const unsettled = await api.stores.redis.hgetall(stockKeys(saleId).unsettled)
-  const reservations = Object.entries(unsettled).map(([orderId, entry]) => {
-    const [userId, quantity, reservedAtMs] = entry.split(':').map(Number)
-    return { orderId, userId: userId!, quantity: quantity!, reservedAtMs: reservedAtMs!, requestId: 'r' }
-  })
-  const { decidedAtMs, decisions } = await createPlaceReservations(api.stores.mysql)(saleId, reservations)
-  await createSettle(api.stores.redis)(saleId, decidedAtMs, decisions)
-}
 
 function headingOf({ body }: LightMyRequestResponse): string | undefined {
   return /<h1[^>]*>([^<]*)<\/h1>/.exec(body)?.[1]

@@ -16,6 +16,7 @@
     2  decidedAtMs        MySQL's time when it said so
     3  outcomeTtlSeconds  how long Redis remembers the outcome
     4  channel            where a rise of the units left is told
+    5  decidedChannel     where the orders themselves are told
     then for each order
     +1  orderId
     +2  userId
@@ -29,7 +30,8 @@
 
 local stockKey, holdsKey, holdersKey, unsettledKey, unsettledDueKey, orderPrefix =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local saleId, decidedAtMs, outcomeTtlSeconds, channel = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local saleId, decidedAtMs, outcomeTtlSeconds, channel, decidedChannel =
+  ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local VALID_MS = 60000
 
 --- @include clock
@@ -41,7 +43,7 @@ local VALID_MS = 60000
 if nowInMs() - decidedAtMs > VALID_MS then
   return 'stale'
 end
-for i = 5, #ARGV, 4 do
+for i = 6, #ARGV, 4 do
   local state = ARGV[i + 3]
   if state ~= 'placed' and state ~= 'ended' and state ~= 'rejected' then
     return redis.error_reply('settle: unknown state ' .. tostring(state))
@@ -51,7 +53,8 @@ end
 -- Without a copy of the stock there is nothing to count: it is built from MySQL, where these orders stand.
 local isWarmed = redis.call('EXISTS', stockKey) == 1
 
-for i = 5, #ARGV, 4 do
+local decided = {}
+for i = 6, #ARGV, 4 do
   local orderId, userId, quantity, state = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   redis.call('HDEL', unsettledKey, orderId)
   redis.call('ZREM', unsettledDueKey, orderId)
@@ -64,9 +67,12 @@ for i = 5, #ARGV, 4 do
     free(orderId)
   end
   remember(orderId, state, outcomeTtlSeconds)
+  decided[#decided + 1] = orderId
 end
 
 if unitsRose then
   tellUnitsRose(channel, saleId)
 end
+-- One message for all of them: each instance picks out those whose buyers are waiting there.
+redis.call('PUBLISH', decidedChannel, table.concat(decided, ','))
 return 'settled'

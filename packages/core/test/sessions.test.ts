@@ -148,6 +148,7 @@ describe("a person's sessions", () => {
     listen(subscriber, stores.redis, {
       'units-rose': () => undefined,
       'blacklist-changed': () => undefined,
+      'orders-decided': () => undefined,
       [SESSION_ENDED]: (ids) => ids.split(',').forEach((id) => elsewhere.forget(id)),
       onSubscribed: () => (isListening = true),
     })

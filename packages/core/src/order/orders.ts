@@ -43,6 +43,8 @@ export interface OrderPage {
 
 export interface Orders {
   find(orderId: string): Promise<PlacedOrder | undefined>
+  /** Those that stand, in any order. */
+  findAll(orderIds: readonly string[]): Promise<PlacedOrder[]>
   /** The live order of a user in a sale; there is one at most. */
   findLive(saleId: number, userId: number): Promise<PlacedOrder | undefined>
   /** A buyer's orders, newest first. An unreadable cursor begins at the first page. */
@@ -108,6 +110,12 @@ export function createOrders(mysql: Mysql): Orders {
     async find(orderId) {
       const [row] = await select(eq(orders.id, orderId), 1)
       return row && toOrder(row)
+    },
+
+    async findAll(orderIds) {
+      if (orderIds.length === 0) return []
+      const rows = await select(inArray(orders.id, [...orderIds]), orderIds.length)
+      return rows.map(toOrder)
     },
 
     async findLive(saleId, userId) {

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 
 import { UnexpectedReply } from '../errors.ts'
-import { UNITS_ROSE, channelOf } from '../redis/channels.ts'
+import { ORDERS_DECIDED, UNITS_ROSE, channelOf } from '../redis/channels.ts'
 import { LIST_MAX, bindScript, type LuaScript } from '../redis/lua-script.ts'
 import { stockKeys } from './stock-keys.ts'
 
@@ -20,7 +20,7 @@ export const OUTCOME_TTL_SECONDS = 1_200
 export const settleScript = {
   file: 'settle',
   keys: ['stock', 'holds', 'holders', 'unsettled', 'unsettledDue', 'orderPrefix'],
-  args: ['saleId', 'decidedAtMs', 'outcomeTtlSeconds', 'channel'],
+  args: ['saleId', 'decidedAtMs', 'outcomeTtlSeconds', 'channel', 'decidedChannel'],
   entry: ['orderId', 'userId', 'quantity', 'state'],
   decode: decodeSettle,
 } as const satisfies LuaScript
@@ -36,13 +36,14 @@ export type Settle = (
 export function createSettle(redis: Redis): Settle {
   const run = bindScript(redis, settleScript)
   const channel = channelOf(redis, UNITS_ROSE)
+  const decidedChannel = channelOf(redis, ORDERS_DECIDED)
 
   return async (saleId, decidedAtMs, decisions) => {
     for (let from = 0; from < decisions.length; from += LIST_MAX) {
       const page = decisions.slice(from, from + LIST_MAX).map((decision) => ({ ...decision }))
       const outcome = await run(
         stockKeys(saleId),
-        { saleId, decidedAtMs, outcomeTtlSeconds: OUTCOME_TTL_SECONDS, channel },
+        { saleId, decidedAtMs, outcomeTtlSeconds: OUTCOME_TTL_SECONDS, channel, decidedChannel },
         page,
       )
       if (outcome === 'stale') return outcome
