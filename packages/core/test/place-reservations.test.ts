@@ -91,14 +91,14 @@ describe('placing reservations', () => {
     })
   })
 
-  it('rejects what names a sale that does not exist, for ever', async () => {
+  it('decides nothing about what names a sale that does not exist, and says so', async () => {
     const stray = reservation()
-    const { decisions } = await place(4_000_000_000, [stray])
-    expect(decisions).toMatchObject([{ orderId: stray.orderId, state: 'rejected' }])
-    expect(await createOrders(stores.mysql).find(stray.orderId)).toMatchObject({
-      state: 'rejected',
-      reason: 'unknown-sale',
+    const placing = await place(4_000_000_000, [stray])
+    expect(placing).toMatchObject({
+      decisions: [],
+      poison: [{ cause: 'unknown-sale', reservation: stray }],
     })
+    expect(await createOrders(stores.mysql).find(stray.orderId)).toBeUndefined()
   })
 })
 
@@ -120,7 +120,7 @@ describe('an order that is not paid in time', () => {
     expect(await tell()).toBe(1)
     expect(await tell()).toBe(0)
     expect(await unitsLeft(stores, saleId)).toBe(2)
-    expect((await readDecisions(stores.mysql, decisions)).decisions[0]?.state).toBe('ended')
+    expect((await readDecisions(stores.mysql, saleId, decisions)).decisions[0]?.state).toBe('ended')
 
     const anew = reservation({ userId: asked.userId })
     expect((await place(saleId, [anew])).decisions[0]?.state).toBe('placed')

@@ -241,7 +241,7 @@ async function take(one: Step, world: World): Promise<void> {
       const word = pick(words, one.at)
       if (!word) return
       expect(await settle(saleId, word.decidedAtMs - 61_000, word.decisions)).toBe('stale')
-      const fresh = await readDecisions(stores.mysql, word.decisions)
+      const fresh = await readDecisions(stores.mysql, saleId, word.decisions)
       await settle(saleId, fresh.decidedAtMs, fresh.decisions)
       return
     }

@@ -8,10 +8,12 @@ import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
 import { createExpireOrders } from '@blitzbuy/core/order/expire-orders'
 import { createPlaceReservations } from '@blitzbuy/core/order/place-reservations'
 import { askForReconcile } from '@blitzbuy/core/order/reconcile-sale'
+import { createRejectReservations } from '@blitzbuy/core/order/reject-reservations'
 import { createRefundPayments } from '@blitzbuy/core/order/refund-payments'
 import { createReturnDueStock } from '@blitzbuy/core/order/return-due-stock'
 import { createSandboxRefunds } from '@blitzbuy/core/order/sandbox-provider'
 import { connectBroker } from '@blitzbuy/core/rabbitmq/connect-broker'
+import { createPublishDeadLetter } from '@blitzbuy/core/rabbitmq/publish'
 import { connectRedis, redisReady } from '@blitzbuy/core/redis/connect-redis'
 import { repeat } from '@blitzbuy/core/repeat'
 import { runProcess } from '@blitzbuy/core/run-process'
@@ -34,17 +36,16 @@ await runProcess('order-worker', async () => {
   const log = createLog({ name: 'order-worker', level: config.LOG_LEVEL })
   const mysql = connectMysql(config.MYSQL_URL, { connectionLimit: 5 })
   const redis = connectRedis({ url: config.REDIS_URL, namespace: config.NAMESPACE })
-  const broker = connectBroker({
-    url: config.AMQP_URL,
-    namespace: config.NAMESPACE,
-    role: 'consumer',
-    prefetch: config.PREFETCH,
-    log,
-  })
+  const rabbitmq = { url: config.AMQP_URL, namespace: config.NAMESPACE, log }
+  const broker = connectBroker({ ...rabbitmq, role: 'consumer', prefetch: config.PREFETCH })
+  // A broker that blocks publishers, an alarm of its disk, would block the connection that acknowledges too.
+  const publisher = connectBroker({ ...rabbitmq, role: 'publisher' })
 
   const workOff = createWorkOffReservations({
     mysql,
     placeReservations: createPlaceReservations(mysql),
+    rejectReservations: createRejectReservations(mysql),
+    publishDeadLetter: createPublishDeadLetter(publisher),
     settle: createSettle(redis),
     askForReconcile: (saleId) => askForReconcile(redis, saleId),
     log,
@@ -89,7 +90,7 @@ await runProcess('order-worker', async () => {
       health.drain()
       await subscription?.close()
       await Promise.all(timers.map((timer) => timer.close()))
-      await broker.close()
+      await Promise.all([broker.close(), publisher.close()])
       redis.disconnect()
       await mysql.close()
       await health.close()

@@ -2,7 +2,7 @@ import type { RowDataPacket } from 'mysql2/promise'
 
 import type { Mysql } from '../mysql/connect-mysql.ts'
 import type { Reservation } from '../reservation/reservations-made.ts'
-import { readDecisions, type Placing, type RejectReason } from './place-reservations.ts'
+import { readDecisions, type Decided, type RejectReason } from './place-reservations.ts'
 
 /**
  * Rejects reservations that nobody could decide: each gets its row, for ever. What stands stays as it is.
@@ -13,7 +13,7 @@ export type RejectReservations = (
   saleId: number,
   reservations: readonly Omit<Reservation, 'requestId'>[],
   reason: RejectReason,
-) => Promise<Placing>
+) => Promise<Decided>
 
 const DEADLINE_MS = 10_000
 
@@ -35,6 +35,10 @@ export function createRejectReservations(mysql: Mysql): RejectReservations {
       )
       const decided = new Set(standing.map((row) => row.id))
       const priceCents = sale?.priceCents ?? 0
+      const now = clock?.now as Date
+      // Nothing is reserved after it is decided; and a moment that no row can hold is why some are rejected.
+      const reservedAt = (one: { reservedAtMs: number }): Date =>
+        new Date(Math.min(one.reservedAtMs, now.getTime()))
       const rows = reservations
         .filter((one) => !decided.has(one.orderId))
         .map((one) => [
@@ -46,15 +50,16 @@ export function createRejectReservations(mysql: Mysql): RejectReservations {
           priceCents * one.quantity,
           sale?.currency ?? 'XXX',
           'rejected',
-          new Date(one.reservedAtMs),
-          clock?.now,
-          clock?.now,
+          reservedAt(one),
+          now,
+          now,
           reason,
         ])
       if (rows.length > 0) await connection.query(`INSERT INTO orders (${COLUMNS}) VALUES ?`, [rows])
     }, DEADLINE_MS)
     return readDecisions(
       mysql,
+      saleId,
       reservations.map(({ orderId, userId, quantity }) => ({ orderId, userId, quantity, state: 'rejected' })),
     )
   }

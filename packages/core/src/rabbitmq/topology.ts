@@ -9,6 +9,8 @@ declare module 'rascal' {
 
 /** Reservations of one batch, from an api or a relay to the order workers. */
 export const RESERVATIONS_MADE = 'reservations.made'
+/** What can never become an order, for a person to look at. */
+export const DEAD_LETTERS = 'dead-letters'
 /** The subscription of the order workers. */
 export const PLACE_RESERVATIONS = 'place-reservations'
 
@@ -84,6 +86,12 @@ export function topology({ url, namespace, role, prefetch }: TopologyOptions): B
         publications: {
           [RESERVATIONS_MADE]: {
             exchange: names.exchange,
+            routingKey: RESERVATIONS_MADE,
+            confirm: true,
+            options: { persistent: true, mandatory: true, contentType: 'application/json' },
+          },
+          [DEAD_LETTERS]: {
+            exchange: names.deadLetterExchange,
             routingKey: RESERVATIONS_MADE,
             confirm: true,
             options: { persistent: true, mandatory: true, contentType: 'application/json' },

@@ -4,10 +4,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Logger } from '@blitzbuy/core/log'
 import type { Broker } from '@blitzbuy/core/rabbitmq/connect-broker'
 import { PLACE_RESERVATIONS } from '@blitzbuy/core/rabbitmq/topology'
-import { readReservationsMade, type ReservationsMade } from '@blitzbuy/core/reservation/reservations-made'
+import { readReservationsMade } from '@blitzbuy/core/reservation/reservations-made'
 
 import { createGatherer } from '../gather.ts'
-import type { WorkOffReservations } from '../work-off-reservations.ts'
+import type { Delivered, WorkOffReservations } from '../work-off-reservations.ts'
 
 export interface Subscription {
   /** Takes no more, finishes what it holds; what is not finished in time goes back to the queue. */
@@ -25,10 +25,10 @@ export async function subscribeToReservations(deps: {
   log: Logger
 }): Promise<Subscription> {
   const { broker, workOff, log } = deps
-  const gatherer = createGatherer<ReservationsMade>({
+  const gatherer = createGatherer<Delivered>({
     weightMax: RESERVATIONS_PER_BATCH,
     lingerMs: LINGER_MS,
-    weigh: (message) => message.reservations.length,
+    weigh: (message) => (message.kind === 'reservations' ? message.reservations.length : 1),
     work: workOff,
   })
 
@@ -64,13 +64,15 @@ export async function subscribeToReservations(deps: {
     content: Buffer | string,
     ackOrNack: (error?: Error) => void,
   ): void {
-    const read = readReservationsMade(Buffer.isBuffer(content) ? content : Buffer.from(content))
-    if (read.kind === 'message') {
-      gatherer.add({ message: read.message, ack: () => ackOrNack() })
-      return
-    }
-    // It goes to the dead-letter queue whole; the ledger still has its buyers.
-    log.error({ problem: read.problem, messageId: message.properties.messageId }, 'unreadable message')
-    ackOrNack(new Error(read.problem))
+    const body = Buffer.isBuffer(content) ? content : Buffer.from(content)
+    const messageId = typeof message.properties.messageId === 'string' ? message.properties.messageId : ''
+    const read = readReservationsMade(body)
+    gatherer.add({
+      message:
+        read.kind === 'message'
+          ? { kind: 'reservations', messageId, ...read.message }
+          : { kind: 'unreadable', messageId, body, problem: read.problem },
+      ack: () => ackOrNack(),
+    })
   }
 }
