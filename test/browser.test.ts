@@ -19,7 +19,7 @@ let api: RunningProcess
 
 beforeAll(async () => {
   ;[api] = await Promise.all([
-    processes.startReady('api'),
+    processes.startReady('api', { LOGIN_TRIES_PER_ACCOUNT: '2' }),
     processes.startReady('order-worker'),
     processes.startReady('stock-warmer'),
   ])
@@ -89,7 +89,51 @@ async function solveCheck(page: Page, open: string, by: 'picture' | 'work' = 'pi
   await page.getByRole('button', { name: 'Check', exact: true }).click()
 }
 
+async function sendLogin(page: Page, phone: string, password: string): Promise<void> {
+  await page.getByLabel('Phone number', { exact: true }).fill(phone)
+  await page.getByLabel('Password', { exact: true }).fill(password)
+  const answered = page.waitForResponse((answer) => answer.request().method() === 'POST')
+  await page.getByRole('button', { name: 'Log in', exact: true }).click()
+  await (await answered).finished()
+  await page.waitForLoadState()
+}
+
 const SOON_MS = 12_000
+
+describe('an account at which somebody guesses', () => {
+  it.each(['picture', 'work'] as const)(
+    'still lets its owner in, who shows by %s that a person is there',
+    async (by) => {
+      const phone = by === 'picture' ? '(213) 373-4261' : '(213) 373-4262'
+      const owner = await newPage()
+      await register(owner.page, phone, '/')
+      const { page, problems } = await newPage()
+      await page.goto('/login')
+      for (let times = 0; times < 2; times += 1) {
+        await sendLogin(page, phone, 'a wrong guess')
+        await page.getByText('Phone number or password is incorrect.').first().waitFor()
+      }
+      await sendLogin(page, phone, 'correct horse battery')
+      const answer = page.getByLabel('Letters and digits of the picture')
+      await answer.waitFor()
+      await screenshot(page, `7-login-check-${by}`)
+      if (by === 'work') {
+        await page.getByRole('button', { name: "I can't read pictures" }).click()
+        await page.getByText('Your check is done.').waitFor({ timeout: 60_000 })
+        await screenshot(page, '7-login-check-done')
+      } else {
+        const captchaId = await page.locator('input[name="captchaId"]').inputValue()
+        await answer.fill(await readCaptcha(stores, captchaId))
+      }
+      await page.getByLabel('Password', { exact: true }).fill('correct horse battery')
+      await page.getByRole('button', { name: 'Log in', exact: true }).click()
+      await page.waitForURL((url) => url.pathname === '/')
+      await page.getByRole('button', { name: 'Log out' }).waitFor()
+      expect(problems).toEqual([])
+    },
+    120_000,
+  )
+})
 
 describe('a shopper with a browser', () => {
   it('registers, waits for the opening, buys in that second, sees the order and pays', async () => {

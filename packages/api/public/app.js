@@ -40,8 +40,8 @@ sayTimesInLocalZone()
 const errorSummary = document.querySelector('[data-error-summary]')
 if (errorSummary instanceof HTMLElement) errorSummary.focus()
 for (const form of document.querySelectorAll('form[data-once]')) sendOnce(form)
-const work = document.querySelector('[data-work]')
-if (work instanceof HTMLElement) void doWork(work)
+const loginCheck = document.querySelector('[data-login-check]')
+if (loginCheck instanceof HTMLElement) runLoginCheck(loginCheck)
 
 const sale = document.querySelector('[data-sale]')
 if (sale instanceof HTMLElement) runSalePage(sale)
@@ -55,25 +55,67 @@ sayWhatChanged()
 /* ---- The human check of a login ---- */
 
 /**
- * Looks for a text so that SHA-256 of the check's id, a dot and the text begins with enough zero bits.
+ * Work for the browser in place of the picture, for who asks for it.
  *
  * @param {HTMLElement} place
  */
-async function doWork(place) {
+function runLoginCheck(place) {
   const form = place.closest('form')
-  const answer = form?.querySelector('input[name="answer"]')
-  const button = form?.querySelector('button[type="submit"]')
-  if (!(answer instanceof HTMLInputElement) || !(button instanceof HTMLButtonElement)) return
-  place.hidden = false
-  button.disabled = true
-  const zeroBits = Number(place.dataset['zeroBits'])
-  const encoder = new TextEncoder()
-  for (let tried = 0; answer.value === ''; tried += 1) {
-    const digest = await crypto.subtle.digest('SHA-256', encoder.encode(`${place.dataset['work']}.${tried}`))
-    if (Math.clz32(new DataView(digest).getUint32(0)) >= zeroBits) answer.value = String(tried)
+  const offer = /** @type {HTMLButtonElement} */ (place.querySelector('[data-check-work]'))
+  const picture = /** @type {HTMLImageElement} */ (place.querySelector('[data-check-picture]'))
+  const captchaId = /** @type {HTMLInputElement} */ (place.querySelector('input[name="captchaId"]'))
+  const answer = /** @type {HTMLInputElement} */ (place.querySelector('input[name="answer"]'))
+  const message = /** @type {HTMLElement} */ (place.querySelector('[data-check-message]'))
+  const submit = /** @type {HTMLButtonElement} */ (form?.querySelector('button[type="submit"]'))
+
+  async function work() {
+    offer.disabled = true
+    submit.disabled = true
+    message.textContent = text('check-working')
+    const challenge = await ask('/api/v1/auth/captchas', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ kind: 'work' }),
+    })
+    const number =
+      challenge?.status === 201
+        ? await doWork(place.dataset['workUrl'] ?? '', challenge.body['work'])
+        : undefined
+    submit.disabled = false
+    offer.disabled = false
+    if (number === undefined) {
+      message.textContent = text(challenge ? 'check-failed' : 'offline')
+      return
+    }
+    captchaId.value = challenge?.body['captchaId']
+    answer.value = String(number)
+    answer.readOnly = true
+    offer.hidden = true
+    picture.hidden = true
+    message.textContent = text('check-done')
+    submit.focus()
   }
-  place.hidden = true
-  button.disabled = false
+
+  offer.hidden = false
+  offer.addEventListener('click', () => void work())
+}
+
+/**
+ * Finds the number of a proof of work; undefined when there is none, or no worker.
+ *
+ * @param {string} workUrl
+ * @param {object} work
+ * @returns {Promise<number | undefined>}
+ */
+async function doWork(workUrl, work) {
+  const worker = new Worker(workUrl, { type: 'module' })
+  const number = await new Promise((resolve) => {
+    worker.onmessage = ({ data }) => 'number' in data && resolve(data.number)
+    worker.onerror = () => resolve(undefined)
+    worker.postMessage(work)
+  })
+  worker.terminate()
+  return number
 }
 
 /* ---- Texts and times ---- */
@@ -255,15 +297,16 @@ function logIn(next) {
 
 /** @param {Element} form */
 function sendOnce(form) {
+  const submit = form.querySelector('button[type="submit"]')
   let isSent = false
   form.addEventListener('submit', (event) => {
     if (isSent) event.preventDefault()
     isSent = true
-    form.querySelector('button')?.setAttribute('aria-disabled', 'true')
+    submit?.setAttribute('aria-disabled', 'true')
     // Without an answer the shopper must be able to press again.
     setTimeout(() => {
       isSent = false
-      form.querySelector('button')?.removeAttribute('aria-disabled')
+      submit?.removeAttribute('aria-disabled')
     }, REQUEST_TIMEOUT_MS)
   })
 }
@@ -617,8 +660,6 @@ function runCheck(place, saleUrl, refusals, onDone) {
   const message = /** @type {HTMLElement} */ (place.querySelector('[data-check-message]'))
   let captchaId = ''
   let isBusy = false
-  /** @type {Worker | undefined} */
-  let worker
 
   /**
    * @param {string} path
@@ -676,15 +717,7 @@ function runCheck(place, saleUrl, refusals, onDone) {
     }
     captchaId = answer.body['captchaId']
     message.textContent = text('check-working')
-    worker?.terminate()
-    worker = new Worker(place.dataset['workUrl'] ?? '', { type: 'module' })
-    const number = await new Promise((resolve) => {
-      if (!worker) return
-      worker.onmessage = ({ data }) => 'number' in data && resolve(data.number)
-      worker.onerror = () => resolve(undefined)
-      worker.postMessage(answer.body['work'])
-    })
-    worker.terminate()
+    const number = await doWork(place.dataset['workUrl'] ?? '', answer.body['work'])
     if (number === undefined) message.textContent = text('check-failed')
     else await send(String(number))
   }

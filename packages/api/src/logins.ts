@@ -1,5 +1,6 @@
 import type { Account } from '@blitzbuy/core/user/accounts'
-import type { HumanCheckAnswer, LoginRequest } from '@blitzbuy/core/user/log-in'
+import { loginBinding, type HumanCheckAnswer, type LoginRequest } from '@blitzbuy/core/user/log-in'
+import type { CaptchaKind, IssueCaptchaOutcome } from '@blitzbuy/core/gate/captchas'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
 import { beginSession } from './plugins/session.ts'
@@ -15,14 +16,17 @@ export async function logIn(
   const app = request.server
   const outcome = await app.core.logIn({
     ...credentials,
-    address: request.ip,
-    device: app.readDevice(request),
+    ...whereFrom(request),
   })
   switch (outcome.kind) {
     case 'credentials_invalid':
       return { kind: 'refused', refusal: { code: 'credentials-invalid' } }
     case 'captcha_required':
       return { kind: 'refused', refusal: { code: 'captcha-required' } }
+    case 'captcha_incorrect':
+      return { kind: 'refused', refusal: { code: 'captcha-incorrect' } }
+    case 'captcha_expired':
+      return { kind: 'refused', refusal: { code: 'captcha-expired' } }
     case 'overloaded':
       return { kind: 'refused', refusal: { code: 'overloaded', retryAfterMs: outcome.retryAfterMs } }
     case 'logged_in': {
@@ -40,6 +44,21 @@ export async function logIn(
   }
 }
 
+/** Refusals after which the form is shown with a picture. */
+export function needsCheck({ code }: Refusal): boolean {
+  return code === 'captcha-required' || code === 'captcha-incorrect' || code === 'captcha-expired'
+}
+
+/** A challenge for logging in or changing the password, good for requests from where this one came from. */
+export function challengeLogin(request: FastifyRequest, kind: CaptchaKind): Promise<IssueCaptchaOutcome> {
+  const binding = loginBinding(whereFrom(request))
+  return request.server.core.captchas.issue({ of: 'login', binding }, kind)
+}
+
+function whereFrom(request: FastifyRequest): Pick<LoginRequest, 'address' | 'device'> {
+  return { address: request.ip, device: request.server.readDevice(request) }
+}
+
 /** Changes the password; all other sessions end, and this one goes on under a new id. */
 export async function changePassword(
   request: FastifyRequest,
@@ -48,8 +67,8 @@ export async function changePassword(
 ): Promise<Refusal | undefined> {
   const outcome = await request.server.core.changePassword({
     ...change,
+    ...whereFrom(request),
     userId: account.userId,
-    address: request.ip,
     keep: request.session.sessionId,
   })
   switch (outcome.kind) {
@@ -59,6 +78,10 @@ export async function changePassword(
       return { code: 'password-incorrect' }
     case 'captcha_required':
       return { code: 'captcha-required' }
+    case 'captcha_incorrect':
+      return { code: 'captcha-incorrect' }
+    case 'captcha_expired':
+      return { code: 'captcha-expired' }
     case 'overloaded':
       return { code: 'overloaded', retryAfterMs: outcome.retryAfterMs }
     case 'changed':

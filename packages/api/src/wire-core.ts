@@ -35,9 +35,8 @@ import { storeChecks } from '@blitzbuy/core/store-checks'
 import { createAccounts } from '@blitzbuy/core/user/accounts'
 import { createChangePassword } from '@blitzbuy/core/user/change-password'
 import { createHashLine } from '@blitzbuy/core/user/hash-line'
-import { createLogIn } from '@blitzbuy/core/user/log-in'
+import { createLogIn, type VerifyHumanCheck } from '@blitzbuy/core/user/log-in'
 import { createLoginTries } from '@blitzbuy/core/user/login-tries'
-import { createLoginWorks } from '@blitzbuy/core/user/login-work'
 import { createSessions } from '@blitzbuy/core/user/sessions'
 
 import { createOrderPageUrl, paymentProvider, sessionLimits, streamLimits, type ApiConfig } from './config.ts'
@@ -111,8 +110,8 @@ export function wireCore(config: ApiConfig, log: Logger) {
     perAddress: config.LOGIN_TRIES_PER_ADDRESS,
     refillMs: config.LOGIN_TRIES_REFILL_SECONDS * 1000,
   })
-  const loginWorks = createLoginWorks(redis, listOf(config.SESSION_SECRETS))
-  const verifyHumanCheck = loginWorks.verify
+  const verifyHumanCheck: VerifyHumanCheck = ({ captchaId, answer }, binding) =>
+    captchas.take(captchaId, { of: 'login', binding }, answer)
 
   const returnStock = createReturnStock(redis)
   const cooldownMs = config.CANCEL_COOLDOWN_SECONDS * 1000
@@ -129,7 +128,7 @@ export function wireCore(config: ApiConfig, log: Logger) {
     accounts,
     logIn: createLogIn({ accounts, line, tries, verifyHumanCheck, log }),
     changePassword: createChangePassword({ accounts, sessions, tries, verifyHumanCheck }),
-    loginWorks,
+    captchas,
     hashLine: line,
     sessions,
     blacklist,

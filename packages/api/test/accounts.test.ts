@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto'
-
+import { doWork, type Work } from '@blitzbuy/core/gate/proof-of-work'
 import { createLoginTries } from '@blitzbuy/core/user/login-tries'
 import type { LightMyRequestResponse } from 'fastify'
 import { describe, expect, it } from 'vitest'
 
+import { readCaptcha } from '../../../test/pass-gate.ts'
+import { addSale } from '../../core/test/own-stores.ts'
 import { cookieOf, newPhone, newShopper, openForm, useOwnApi, type Shopper } from './own-api.ts'
 
 const api = useOwnApi({
@@ -38,15 +39,9 @@ function deviceOf(answer: LightMyRequestResponse): string {
   return `blitz-device=${encodeURIComponent(cookie?.value ?? '')}`
 }
 
-async function solveCaptcha(): Promise<{ captchaId: string; answer: string }> {
-  const { captchaId, work } = (await post('/auth/captchas')).json<{
-    captchaId: string
-    work: { zeroBits: number }
-  }>()
-  for (let tried = 0; ; tried += 1) {
-    const digest = createHash('sha256').update(`${captchaId}.${tried}`).digest()
-    if (Math.clz32(digest.readUInt32BE(0)) >= work.zeroBits) return { captchaId, answer: String(tried) }
-  }
+async function solveCaptcha(headers: object = {}): Promise<{ captchaId: string; answer: string }> {
+  const { captchaId } = (await post('/auth/captchas', undefined, headers)).json<{ captchaId: string }>()
+  return { captchaId, answer: await readCaptcha(api.stores, captchaId) }
 }
 
 async function exhaust({ phone }: Pick<Shopper, 'phone'>): Promise<void> {
@@ -116,7 +111,9 @@ describe('a changed password', () => {
     for (let times = 0; times < 3; times += 1)
       expect(codeOf(await change('a wrong guess', OTHER_PASSWORD))).toEqual([422, 'password-incorrect'])
     expect(codeOf(await change(shopper.password, OTHER_PASSWORD))).toEqual([401, 'captcha-required'])
-    expect((await me(shopper.cookie)).statusCode).toBe(200)
+    const check = await solveCaptcha({ cookie: shopper.cookie })
+    const checked = { old: shopper.password, new: OTHER_PASSWORD, ...check }
+    expect((await post('/auth/password', checked, { cookie: shopper.cookie })).statusCode).toBe(204)
     expect(codeOf(await post('/auth/password', { old: 'x', new: 'y' }))).toEqual([401, 'login-required'])
   })
 })
@@ -187,24 +184,104 @@ describe('guessing at an account', () => {
     expect(codeOf(await logIn(shopper))).toEqual([401, 'captcha-required'])
     const solved = await solveCaptcha()
     expect((await logIn(shopper, solved)).statusCode).toBe(200)
-    expect(codeOf(await logIn(shopper, solved))).toEqual([401, 'captcha-required'])
+    expect(codeOf(await logIn(shopper, solved))).toEqual([422, 'captcha-expired'])
   })
 
-  it('lets nobody pass with a check that is forged, wrong, used up, or both at once', async () => {
+  it('takes a proof of work in place of the picture, four times as hard as that of a sale', async () => {
     const shopper = await newShopper(api)
     await exhaust(shopper)
-    const { captchaId, answer } = await solveCaptcha()
-    // A later end: what is signed. (The last character of a signature does not count in full.)
-    const forged = captchaId.replace(/\d{13}/, (expiresAtMs) => String(Number(expiresAtMs) + 1))
-    expect(codeOf(await logIn(shopper, { captchaId: forged, answer }))[1]).toBe('captcha-required')
+    const { captchaId, work } = (await post('/auth/captchas', { kind: 'work' })).json<{
+      captchaId: string
+      work: Work
+    }>()
+    expect(work.maxnumber).toBe(1_000_000)
+    const answer = doWork(work)
+    expect((await logIn(shopper, { captchaId, answer })).statusCode).toBe(200)
+  })
+
+  it('lets nobody pass with a check that is invented, wrong, used up, or both at once', async () => {
+    const shopper = await newShopper(api)
+    await exhaust(shopper)
+    const solved = await solveCaptcha()
+    expect(codeOf(await logIn(shopper, { ...solved, captchaId: 'x'.repeat(22) }))[1]).toBe('captcha-expired')
     const wrong = await solveCaptcha()
-    expect(codeOf(await logIn(shopper, { ...wrong, answer: `${wrong.answer}x` }))[1]).toBe('captcha-required')
-    expect(codeOf(await logIn(shopper, wrong))[1]).toBe('captcha-required')
-    const both = await Promise.all([
-      logIn(shopper, { captchaId, answer }),
-      logIn(shopper, { captchaId, answer }),
+    expect(codeOf(await logIn(shopper, { ...wrong, answer: `${wrong.answer}x` }))).toEqual([
+      422,
+      'captcha-incorrect',
     ])
-    expect(both.map(({ statusCode }) => statusCode).toSorted((a, b) => a - b)).toEqual([200, 401])
+    expect(codeOf(await logIn(shopper, wrong))[1]).toBe('captcha-expired')
+    const both = await Promise.all([logIn(shopper, solved), logIn(shopper, solved)])
+    expect(both.map(({ statusCode }) => statusCode).toSorted((a, b) => a - b)).toEqual([200, 422])
+  })
+
+  it('takes no check that was solved at another address, by another browser or for a sale', async () => {
+    const shopper = await newShopper(api)
+    const device = deviceOf(await logIn(await newShopper(api)))
+    await exhaust(shopper)
+    const elsewhere = await solveCaptcha({ 'x-forwarded-for': '203.0.113.40' })
+    expect(codeOf(await logIn(shopper, elsewhere))[1]).toBe('captcha-incorrect')
+    const otherBrowser = await solveCaptcha({ cookie: device })
+    expect(codeOf(await logIn(shopper, otherBrowser))[1]).toBe('captcha-incorrect')
+
+    const buyer = await newShopper(api)
+    const url = `/api/v1/sales/${await addSale(api.stores)}`
+    const { captchaId } = (await buyer.call({ method: 'POST', url: `${url}/captchas` })).json<{
+      captchaId: string
+    }>()
+    const ofSale = { captchaId, answer: await readCaptcha(api.stores, captchaId) }
+    expect(codeOf(await logIn(shopper, ofSale))[1]).toBe('captcha-incorrect')
+    const forLogin = await solveCaptcha({ 'x-forwarded-for': buyer.address })
+    const token = await buyer.call({ method: 'POST', url: `${url}/purchase-tokens`, payload: forLogin })
+    expect(codeOf(token)).toEqual([422, 'captcha-incorrect'])
+    // One IPv6 sender has a whole /64 of addresses.
+    const near = await solveCaptcha({ 'x-forwarded-for': '2001:db8:5::1' })
+    expect((await logIn(shopper, near, { 'x-forwarded-for': '2001:db8:5::2' })).statusCode).toBe(200)
+  })
+
+  it('makes no key for a visitor but the challenge itself', async () => {
+    const keysBefore = new Set(await api.stores.redis.keys('*'))
+    const address = '203.0.113.77'
+    for (let times = 0; times < 3; times += 1)
+      await post('/auth/captchas', undefined, { 'x-forwarded-for': address })
+    const added = (await api.stores.redis.keys('*')).filter((key) => !keysBefore.has(key))
+    const others = added.filter((key) => !/:captcha:[\w-]{22}$/.test(key))
+    expect(added).toHaveLength(3 + others.length)
+    // The bucket of the address, which every call here counts in.
+    expect(others).toEqual([expect.stringMatching(/:limit:auth-address:203\.0\.113\.77$/)])
+  })
+
+  it('is asked for by the form without a script, which shows a new picture after every wrong answer', async () => {
+    const shopper = await newShopper(api)
+    await exhaust(shopper)
+    const headers = { 'content-type': 'application/x-www-form-urlencoded', accept: 'text/html' }
+    const send = async (fields: Record<string, string> = {}) => {
+      const { formToken, cookie } = await openForm(api)
+      return api.app.inject({
+        method: 'POST',
+        url: '/login',
+        headers: { ...headers, cookie },
+        payload: new URLSearchParams({
+          formToken,
+          phone: shopper.phone,
+          password: shopper.password,
+          ...fields,
+        }).toString(),
+      })
+    }
+    const captchaOf = (page: LightMyRequestResponse): string => {
+      expect(page.body).toMatch(/<img class="check-picture" src="data:image\/png;base64,/)
+      expect(page.body).not.toContain(shopper.password)
+      return /name="captchaId" value="([\w-]{22})"/.exec(page.body)?.[1] ?? ''
+    }
+    const asked = await send()
+    expect([asked.statusCode, asked.headers['cache-control']]).toEqual([401, 'no-store'])
+    const first = captchaOf(asked)
+    const wrong = await send({ captchaId: first, answer: 'WRONG' })
+    expect(wrong.statusCode).toBe(422)
+    const second = captchaOf(wrong)
+    expect(second).not.toBe(first)
+    const done = await send({ captchaId: second, answer: await readCaptcha(api.stores, second) })
+    expect([done.statusCode, done.headers.location]).toEqual([303, '/'])
   })
 
   it('answers alike for an account that does not exist', async () => {

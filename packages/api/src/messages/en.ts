@@ -208,8 +208,8 @@ export const en = {
   'account.busy': "We're very busy. Nothing was done: try again in a moment.",
   'account.unknown':
     'We cannot see right now whether you are logged in. Sales can be looked at all the same.',
-  'account.check.working': 'Checking that a person is here. This takes a few seconds.',
-  'account.check.no-script': 'The check needs JavaScript. Without it, wait a few minutes and try again.',
+  'account.check.no-script':
+    'If you cannot read pictures: with JavaScript, there is a check that your browser does for you. Sending the form without an answer brings another picture.',
 
   'security.title': 'Logins and password',
   'security.sessions': 'Where you are logged in',

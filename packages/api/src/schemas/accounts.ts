@@ -7,7 +7,7 @@ const Region = Type.Optional(Type.Enum([...REGIONS]))
 const Password = Type.String({ minLength: 1, maxLength: 512 })
 /** The answer to a captcha, when one was asked for. */
 const HumanCheck = {
-  captchaId: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+  captchaId: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
   answer: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
 }
 
@@ -37,13 +37,6 @@ export const PasswordBody = Type.Object(
   { old: Password, new: Password, ...HumanCheck },
   { additionalProperties: false },
 )
-
-export const LoginCaptchaAnswer = Type.Object({
-  captchaId: Type.String(),
-  /** Find a text so that SHA-256 of `captchaId`, a dot and the text begins with so many zero bits. */
-  work: Type.Object({ algorithm: Type.Literal('sha-256'), zeroBits: Type.Integer() }),
-  expiresAtMs: Type.Integer(),
-})
 
 export const SessionParams = Type.Object({ sessionId: Type.String() })
 

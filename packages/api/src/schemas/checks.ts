@@ -1,4 +1,6 @@
-import { Type } from 'typebox'
+import type { IssueCaptchaOutcome } from '@blitzbuy/core/gate/captchas'
+import type { FastifyRequest } from 'fastify'
+import { Type, type Static } from 'typebox'
 
 export const CaptchaBody = Type.Object(
   { kind: Type.Optional(Type.Enum(['image', 'work'])) },
@@ -18,6 +20,22 @@ export const CaptchaAnswer = Type.Object({
   ),
   expiresAtMs: Type.Integer(),
 })
+
+/** `preValidation` of who takes a CaptchaBody: no body at all means a picture. */
+export function imageIsDefault(request: FastifyRequest, _reply: unknown, done: () => void): void {
+  request.body ??= {}
+  done()
+}
+
+export function toCaptchaAnswer(
+  challenge: Extract<IssueCaptchaOutcome, { kind: 'image' | 'work' }>,
+  expiresAtMs: number,
+): Static<typeof CaptchaAnswer> {
+  const { captchaId } = challenge
+  return challenge.kind === 'image'
+    ? { captchaId, image: challenge.image, expiresAtMs }
+    : { captchaId, work: challenge.work, expiresAtMs }
+}
 
 export const PurchaseTokenBody = Type.Object(
   {

@@ -6,13 +6,16 @@ import { redisAnswer } from '../redis/connect-redis.ts'
 import { normaliseAnswer } from './captcha-text.ts'
 import { captchaCountKey, captchaKey } from './gate-keys.ts'
 import type { PicturePool } from './picture-pool.ts'
-import { isWorkDone, newWork, type Work } from './proof-of-work.ts'
+import { LOGIN_WORK_MAX_NUMBER, WORK_MAX_NUMBER, isWorkDone, newWork, type Work } from './proof-of-work.ts'
 
-/** Whom a challenge is for. Anybody else's answer to it is wrong, and so is the same person's in another sale. */
-export interface CheckedPerson {
-  userId: number
-  sessionId: string
-}
+/**
+ * What a challenge is for. An answer to it is right only there: not from anybody else, nor by the same person in
+ * another sale or session, nor one that was solved for a login and shown in a sale.
+ */
+export type CaptchaPurpose =
+  | { of: 'sale'; saleId: number; userId: number; sessionId: string }
+  /** Logging in and changing a password: nobody is anybody yet, so it is for where the request comes from. */
+  | { of: 'login'; binding: string }
 
 export type CaptchaKind = 'image' | 'work'
 
@@ -25,15 +28,15 @@ export type IssueCaptchaOutcome =
 export type CaptchaVerdict = 'solved' | 'incorrect' | 'expired'
 
 /** What Redis holds of a challenge, as JSON. */
-export type CaptchaRecord = { userId: number; session: string; saleId: number } & (
+export type CaptchaRecord = { purpose: string } & (
   | { kind: 'image'; text: string }
   | { kind: 'work'; challenge: string; salt: string }
 )
 
 export interface Captchas {
-  issue(saleId: number, person: CheckedPerson, kind: CaptchaKind): Promise<IssueCaptchaOutcome>
+  issue(purpose: CaptchaPurpose, kind: CaptchaKind): Promise<IssueCaptchaOutcome>
   /** Takes the one try that a challenge has: it is gone afterwards, whatever the answer was. */
-  take(captchaId: string, saleId: number, person: CheckedPerson, answer: string): Promise<CaptchaVerdict>
+  take(captchaId: string, purpose: CaptchaPurpose, answer: string): Promise<CaptchaVerdict>
 }
 
 export const CAPTCHA_TTL_MS = 120_000
@@ -61,13 +64,15 @@ export function createCaptchas({ redis, pictures }: { redis: Redis; pictures: Pi
   }
 
   return {
-    async issue(saleId, { userId, sessionId }, kind) {
-      const given = await count(userId)
-      if (given.count > CAPTCHAS_PER_MINUTE) return { kind: 'too_many', retryAfterMs: given.endsInMs }
-
-      const bound = { userId, session: digestOf(sessionId), saleId }
+    async issue(purpose, kind) {
+      // Visitors have no count of their own, which would be a key each: their addresses are counted by the api's limits.
+      if (purpose.of === 'sale') {
+        const given = await count(purpose.userId)
+        if (given.count > CAPTCHAS_PER_MINUTE) return { kind: 'too_many', retryAfterMs: given.endsInMs }
+      }
+      const bound = { purpose: digestOf(purpose) }
       if (kind === 'work') {
-        const work = newWork()
+        const work = newWork(purpose.of === 'login' ? LOGIN_WORK_MAX_NUMBER : WORK_MAX_NUMBER)
         const { challenge, salt } = work
         return { kind, captchaId: await keep({ ...bound, kind, challenge, salt }), work }
       }
@@ -76,12 +81,11 @@ export function createCaptchas({ redis, pictures }: { redis: Redis; pictures: Pi
       return { kind, captchaId: await keep({ ...bound, kind, text: picture.text }), image: picture.image }
     },
 
-    async take(captchaId, saleId, { userId, sessionId }, answer) {
+    async take(captchaId, purpose, answer) {
       const kept = await redisAnswer(redis.getdel(captchaKey(captchaId)))
       if (kept === null) return 'expired'
       const record = JSON.parse(kept) as CaptchaRecord
-      const isTheirs =
-        record.userId === userId && record.saleId === saleId && isSame(record.session, digestOf(sessionId))
+      const isTheirs = isSame(record.purpose, digestOf(purpose))
       const isRight =
         record.kind === 'image'
           ? isSame(record.text, normaliseAnswer(answer))
@@ -96,9 +100,13 @@ function isSame(expected: string, given: string): boolean {
   return timingSafeEqual(sha256(expected), sha256(given))
 }
 
-/** A session id has no business in a second key. */
-function digestOf(sessionId: string): string {
-  return sha256(sessionId).toString('base64url')
+/** A digest: neither a session id nor an address has any business in a second key. */
+function digestOf(purpose: CaptchaPurpose): string {
+  const text =
+    purpose.of === 'sale'
+      ? `sale:${purpose.saleId}:${purpose.userId}:${purpose.sessionId}`
+      : `login:${purpose.binding}`
+  return sha256(text).toString('base64url')
 }
 
 function sha256(text: string): Buffer {

@@ -1,10 +1,16 @@
 import type { RedisClock } from '../redis/redis-clock.ts'
 import { salePhase } from '../sale/sale-phase.ts'
 import type { Sale } from '../sale/sales.ts'
-import type { CaptchaKind, Captchas, CheckedPerson, IssueCaptchaOutcome } from './captchas.ts'
+import type { CaptchaKind, CaptchaPurpose, Captchas, IssueCaptchaOutcome } from './captchas.ts'
 import type { Exhausted, HeldToken, TokenPlaces, TokenSale } from './token-places.ts'
 
 export type CheckedSale = TokenSale & Pick<Sale, 'state' | 'closesAtMs'>
+
+/** Who asks. A challenge is theirs alone, in this session and this sale. */
+export interface CheckedPerson {
+  userId: number
+  sessionId: string
+}
 
 /** Before this much time is left to the opening, nobody can show yet that they are a person. */
 export const CHECK_AHEAD_MS = 600_000
@@ -32,16 +38,20 @@ export function createHumanCheck(deps: {
       if (notNow) return notNow
       // Told at once, not after they have solved it.
       const place = await places.find(sale, person.userId)
-      return place.kind === 'exhausted' ? place : captchas.issue(sale.saleId, person, kind)
+      return place.kind === 'exhausted' ? place : captchas.issue(purposeOf(sale, person), kind)
     },
 
     async answer(sale, person, captchaId, answer) {
       const notNow = whyNotNow(sale, clock.nowMs())
       if (notNow) return notNow
-      const verdict = await captchas.take(captchaId, sale.saleId, person, answer)
+      const verdict = await captchas.take(captchaId, purposeOf(sale, person), answer)
       return verdict === 'solved' ? places.issue(sale, person.userId) : { kind: verdict }
     },
   }
+}
+
+function purposeOf({ saleId }: CheckedSale, { userId, sessionId }: CheckedPerson): CaptchaPurpose {
+  return { of: 'sale', saleId, userId, sessionId }
 }
 
 /** A sale that has sold out is checked on: its units may come back. */

@@ -13,8 +13,10 @@ export interface Work {
 
 /** One to two seconds on a phone on average; a computer takes a fraction of one. */
 export const WORK_MAX_NUMBER = 250_000
+/** Four times that: it is asked for after many wrong passwords, and each one more costs whoever guesses as much. */
+export const LOGIN_WORK_MAX_NUMBER = 1_000_000
 
-export function newWork(maxnumber = WORK_MAX_NUMBER): Work {
+export function newWork(maxnumber: number): Work {
   const salt = randomBytes(16).toString('hex')
   return { algorithm: 'SHA-256', challenge: proof(salt, String(randomInt(maxnumber + 1))), salt, maxnumber }
 }

@@ -1,16 +1,14 @@
 import type { Accounts, ChangePasswordOutcome } from './accounts.ts'
-import { loginBinding, type HumanCheckAnswer, type VerifyHumanCheck } from './log-in.ts'
+import { whyNotChecked, type CheckNeeded, type LoginRequest, type VerifyHumanCheck } from './log-in.ts'
 import type { LoginBucket, LoginTries } from './login-tries.ts'
 import type { Sessions } from './sessions.ts'
 
-export interface ChangePasswordRequest {
+export interface ChangePasswordRequest extends Pick<LoginRequest, 'address' | 'device' | 'check'> {
   userId: number
   old: string
   new: string
-  address: string
   /** The session that asks. */
   keep: string
-  check?: HumanCheckAnswer | undefined
 }
 
 /**
@@ -27,15 +25,13 @@ export function createChangePassword(deps: {
 }) {
   const { accounts, sessions, tries, verifyHumanCheck } = deps
 
-  return async (
-    request: ChangePasswordRequest,
-  ): Promise<ChangePasswordOutcome | { kind: 'captcha_required' }> => {
-    const { userId, keep, address, check } = request
+  return async (request: ChangePasswordRequest): Promise<ChangePasswordOutcome | CheckNeeded> => {
+    const { userId, keep } = request
     const bucket: LoginBucket = { of: 'password', userId }
     const taken = await tries.take(bucket)
     if (taken.kind === 'exhausted') {
-      const isPerson = check !== undefined && (await verifyHumanCheck(check, loginBinding(address)))
-      if (!isPerson) return { kind: 'captcha_required' }
+      const needed = await whyNotChecked(verifyHumanCheck, request)
+      if (needed) return needed
     }
     const outcome = await accounts.changePassword({
       userId,

@@ -1,21 +1,31 @@
 import type { Logger } from '../log.ts'
 import type { Account, Accounts, Credentials } from './accounts.ts'
 import type { HashLine } from './hash-line.ts'
-import { accountKeyOf, type LoginBucket, type LoginTries } from './login-tries.ts'
+import { accountKeyOf, addressBlock, type LoginBucket, type LoginTries } from './login-tries.ts'
 import { parsePhone } from './phone.ts'
 
-/** The answer to a captcha (or whatever proves that a person is there), as the client sent it. */
+/** The answer to a captcha, as the client sent it. */
 export interface HumanCheckAnswer {
   captchaId: string
   answer: string
 }
+
+export type HumanCheckVerdict = 'solved' | 'incorrect' | 'expired'
 
 /**
  * Whether this answer solves this check, which was given out for `binding`. One try each: it is used up either way.
  *
  * A port: what the check is lies in a later step (gate), which this one may not know.
  */
-export type VerifyHumanCheck = (check: HumanCheckAnswer, binding: string) => Promise<boolean>
+export type VerifyHumanCheck = (check: HumanCheckAnswer, binding: string) => Promise<HumanCheckVerdict>
+
+/**
+ * Too many guesses at this account or from this address: with a human check the try is made all the same. The other
+ * two say what was wrong with the answer that came.
+ */
+export interface CheckNeeded {
+  kind: 'captcha_required' | 'captcha_incorrect' | 'captcha_expired'
+}
 
 export interface LoginRequest extends Credentials {
   address: string
@@ -36,8 +46,7 @@ export type LoginOutcome =
       isStillValid: () => Promise<boolean>
     }
   | { kind: 'credentials_invalid' }
-  /** Too many guesses at this account or from this address: with a human check the try is made all the same. */
-  | { kind: 'captcha_required' }
+  | CheckNeeded
   | { kind: 'overloaded'; retryAfterMs: number }
 
 export interface LogInDeps {
@@ -51,9 +60,28 @@ export interface LogInDeps {
 /** A log line once a minute from so many failed logins on, over all instances: somebody works through a list. */
 export const FAILED_LOGINS_A_MINUTE_ALARM = 300
 
-/** What a check for logging in is given out for: the address that asks, so that solved ones cannot be passed on. */
-export function loginBinding(address: string): string {
-  return `login:${address}`
+/**
+ * What a check for logging in is given out for: where the request comes from, so that solved ones cannot be passed
+ * on. The block of an address, because a phone changes its IPv6 address within it; the device, if it is known.
+ */
+export function loginBinding({ address, device }: Pick<LoginRequest, 'address' | 'device'>): string {
+  return `${addressBlock(address)} ${device?.deviceId ?? ''}`
+}
+
+/** Undefined when the check was solved. */
+export async function whyNotChecked(
+  verifyHumanCheck: VerifyHumanCheck,
+  request: Pick<LoginRequest, 'address' | 'device' | 'check'>,
+): Promise<CheckNeeded | undefined> {
+  if (!request.check) return { kind: 'captcha_required' }
+  switch (await verifyHumanCheck(request.check, loginBinding(request))) {
+    case 'solved':
+      return undefined
+    case 'incorrect':
+      return { kind: 'captcha_incorrect' }
+    case 'expired':
+      return { kind: 'captcha_expired' }
+  }
 }
 
 /**
@@ -70,7 +98,7 @@ export function createLogIn({ accounts, line, tries, verifyHumanCheck, log }: Lo
       const phone = parsePhone(request.phone, request.region)
       const accountKey = phone && accountKeyOf(phone)
       const taken = await takeTries(request, accountKey)
-      if (!taken) return { kind: 'captcha_required' }
+      if (!Array.isArray(taken)) return taken
 
       const found = phone ? await accounts.find(phone) : undefined
       const account = await place.inTurn(() => accounts.verify(found, request.password))
@@ -95,11 +123,12 @@ export function createLogIn({ accounts, line, tries, verifyHumanCheck, log }: Lo
     }
   }
 
-  /** What was taken, or undefined when a person has to show first that they are one. */
+  /** What was taken, unless a person has to show first that they are one. */
   async function takeTries(
-    { address, device, check }: LoginRequest,
+    request: LoginRequest,
     accountKey: string | undefined,
-  ): Promise<LoginBucket[] | undefined> {
+  ): Promise<LoginBucket[] | CheckNeeded> {
+    const { address, device } = request
     if (device && accountKey && device.accountKeys.includes(accountKey)) {
       const own: LoginBucket = { of: 'device', deviceId: device.deviceId, accountKey }
       // A known browser that guesses too often is one like any other.
@@ -110,8 +139,7 @@ export function createLogIn({ accounts, line, tries, verifyHumanCheck, log }: Lo
     const outcomes = await Promise.all(buckets.map((bucket) => tries.take(bucket)))
     const taken = buckets.filter((_, at) => outcomes[at]?.kind === 'taken')
     if (taken.length === buckets.length) return taken
-    const isPerson = check !== undefined && (await verifyHumanCheck(check, loginBinding(address)))
-    return isPerson ? taken : undefined
+    return (await whyNotChecked(verifyHumanCheck, request)) ?? taken
   }
 
   async function countFailure(): Promise<void> {

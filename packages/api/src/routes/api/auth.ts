@@ -1,23 +1,24 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { loginBinding } from '@blitzbuy/core/user/log-in'
+import { CAPTCHA_TTL_MS } from '@blitzbuy/core/gate/captchas'
 import type { onRequestHookHandler } from 'fastify'
 
-import { changePassword, endAllSessions, logIn } from '../../logins.ts'
+import { refusalOfChallenge } from '../../check-answers.ts'
+import { challengeLogin, changePassword, endAllSessions, logIn } from '../../logins.ts'
 import { beginSession, endSession, requireAccount } from '../../plugins/session.ts'
 import { refuse } from '../../refusals.ts'
 import {
   AccountAnswer,
   LoginBody,
-  LoginCaptchaAnswer,
   PasswordBody,
   RegisterBody,
   SessionListAnswer,
   SessionParams,
 } from '../../schemas/accounts.ts'
+import { CaptchaAnswer, CaptchaBody, imageIsDefault, toCaptchaAnswer } from '../../schemas/checks.ts'
 
 /** Accounts and sessions. */
 const authRoutes: FastifyPluginAsyncTypebox = async (app) => {
-  const { accounts, sessions, loginWorks, hashLine } = app.core
+  const { accounts, sessions, hashLine, clock } = app.core
 
   /** In a storm most are sent away: that must cost nothing, not even reading what they sent. */
   const refuseWhenFull: onRequestHookHandler = (_request, reply, done) => {
@@ -63,11 +64,17 @@ const authRoutes: FastifyPluginAsyncTypebox = async (app) => {
   /** What `captcha-required` asks for. */
   app.post(
     '/auth/captchas',
-    { onRequest: app.limits.auth, schema: { response: { 201: LoginCaptchaAnswer } } },
+    {
+      onRequest: app.limits.auth,
+      schema: { body: CaptchaBody, response: { 201: CaptchaAnswer } },
+      preValidation: imageIsDefault,
+    },
     async (request, reply) => {
-      const { captchaId, zeroBits, expiresAtMs } = loginWorks.issue(loginBinding(request.ip))
-      const work = { algorithm: 'sha-256' as const, zeroBits }
-      return reply.code(201).header('cache-control', 'no-store').send({ captchaId, work, expiresAtMs })
+      const outcome = await challengeLogin(request, request.body.kind ?? 'image')
+      const expiresAtMs = clock.nowMs() + CAPTCHA_TTL_MS
+      return outcome.kind === 'image' || outcome.kind === 'work'
+        ? reply.code(201).header('cache-control', 'no-store').send(toCaptchaAnswer(outcome, expiresAtMs))
+        : refuse(reply, refusalOfChallenge(outcome))
     },
   )
 

@@ -1,10 +1,9 @@
-import { loginBinding } from '@blitzbuy/core/user/log-in'
 import type { Account } from '@blitzbuy/core/user/accounts'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 
-import { changePassword, endAllSessions } from '../../logins.ts'
+import { challengeLogin, changePassword, endAllSessions, needsCheck } from '../../logins.ts'
 import { english, type TextKey } from '../../messages/language.ts'
-import { REFUSALS, refuse, type Refusal } from '../../refusals.ts'
+import { REFUSALS, RETRY_SOON_MS, refuse, type Refusal } from '../../refusals.ts'
 import { readCheck, readField } from './form-fields.ts'
 import { requireLogin } from './require-login.ts'
 
@@ -12,7 +11,7 @@ const HERE = '/account/sessions'
 const INCOMPLETE = 422
 
 interface Problem {
-  field: 'old' | 'new'
+  field: 'old' | 'new' | 'answer'
   text: TextKey
 }
 
@@ -21,7 +20,7 @@ const NEEDS_LOGIN = { config: { needsLogin: true } }
 
 /** Where one is logged in, ending that, and changing the password. */
 const accountSecurityPages: FastifyPluginAsync = async (app) => {
-  const { sessions, loginWorks } = app.core
+  const { sessions } = app.core
 
   app.get<{ Querystring: { notice?: unknown } }>(HERE, async (request, reply) => {
     const account = requireLogin(request, reply, HERE)
@@ -58,19 +57,29 @@ const accountSecurityPages: FastifyPluginAsync = async (app) => {
       : reply.redirect(`${HERE}?notice=changed`, 303)
   })
 
-  function refusePassword(request: FastifyRequest, reply: FastifyReply, account: Account, refusal: Refusal) {
+  async function refusePassword(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    account: Account,
+    refusal: Refusal,
+  ) {
     const { code } = refusal
     if (code === 'overloaded') return refuse(reply, refusal)
-    const problem: Problem = { field: code === 'password-weak' ? 'new' : 'old', text: `refusal.${code}` }
-    const work = code === 'captcha-required' ? loginWorks.issue(loginBinding(request.ip)) : undefined
-    return show(request, reply.code(REFUSALS[code].status), account, { problems: [problem], work })
+    const check = needsCheck(refusal) ? await challengeLogin(request, 'image') : undefined
+    if (check && check.kind !== 'image')
+      return refuse(reply, { code: 'overloaded', retryAfterMs: RETRY_SOON_MS })
+    const field = check ? 'answer' : code === 'password-weak' ? 'new' : 'old'
+    return show(request, reply.code(REFUSALS[code].status), account, {
+      problems: [{ field, text: `refusal.${code}` }],
+      ...(check && { check, hasClientTexts: true }),
+    })
   }
 
   async function show(
     request: FastifyRequest,
     reply: FastifyReply,
     { userId }: Account,
-    more: { problems?: Problem[]; isChanged?: boolean; work?: unknown },
+    more: { problems?: Problem[]; isChanged?: boolean; check?: object; hasClientTexts?: boolean },
   ) {
     const { problems = [], ...rest } = more
     const title = english.text('security.title')

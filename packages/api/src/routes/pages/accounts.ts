@@ -1,19 +1,24 @@
-import { loginBinding } from '@blitzbuy/core/user/log-in'
-import type { LoginWork } from '@blitzbuy/core/user/login-work'
 import { REGIONS, type Region } from '@blitzbuy/core/user/phone'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 
 import { english, type TextKey } from '../../messages/language.ts'
-import { logIn } from '../../logins.ts'
+import { challengeLogin, logIn, needsCheck } from '../../logins.ts'
 import { beginSession, endSession } from '../../plugins/session.ts'
-import { REFUSALS, answerWithProblem, refusalOf, type Refusal, type RefusalCode } from '../../refusals.ts'
+import {
+  REFUSALS,
+  RETRY_SOON_MS,
+  answerWithProblem,
+  refusalOf,
+  type Refusal,
+  type RefusalCode,
+} from '../../refusals.ts'
 import { readCheck, readField } from './form-fields.ts'
 import { nextPath } from './require-login.ts'
 
 type FormName = 'log-in' | 'register'
 
 interface FormProblem {
-  field: 'phone' | 'password' | 'nickname'
+  field: 'phone' | 'password' | 'nickname' | 'answer'
   text: TextKey
 }
 
@@ -26,7 +31,7 @@ const INCOMPLETE = 422
 
 /** Logging in, registering, logging out. */
 const accountPages: FastifyPluginAsync = async (app) => {
-  const { accounts, loginWorks } = app.core
+  const { accounts } = app.core
 
   app.get<NextQuery>('/login', (request, reply) => showEmpty(request, reply, 'log-in'))
   app.get<NextQuery>('/register', (request, reply) => showEmpty(request, reply, 'register'))
@@ -69,17 +74,6 @@ const accountPages: FastifyPluginAsync = async (app) => {
     await endSession(request, reply)
     return reply.redirect('/', 303)
   })
-
-  function refuseLogin(request: FastifyRequest, reply: FastifyReply, form: AccountForm, refusal: Refusal) {
-    const { code, retryAfterMs } = refusal
-    if (code === 'overloaded') return showBusy(reply, 'log-in', form, retryAfterMs ?? 0)
-    if (code !== 'captcha-required') return refuseForm(reply, 'log-in', form, 'phone', code)
-    const work = loginWorks.issue(loginBinding(request.ip))
-    const { status } = REFUSALS[code]
-    return showProblems(reply, 'log-in', form, status, [{ field: 'password', text: `refusal.${code}` }], {
-      work,
-    })
-  }
 }
 
 export default accountPages
@@ -114,6 +108,24 @@ function missingFields(form: AccountForm): FormProblem[] {
   if (form.phone.trim() === '') problems.push({ field: 'phone', text: 'form.phone-missing' })
   if (form.password === '') problems.push({ field: 'password', text: 'form.password-missing' })
   return problems
+}
+
+async function refuseLogin(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  form: AccountForm,
+  refusal: Refusal,
+) {
+  const { code, retryAfterMs } = refusal
+  if (code === 'overloaded') return showBusy(reply, 'log-in', form, retryAfterMs ?? 0)
+  if (!needsCheck(refusal)) return refuseForm(reply, 'log-in', form, 'phone', code)
+  const check = await challengeLogin(request, 'image')
+  if (check.kind !== 'image') return showBusy(reply, 'log-in', form, RETRY_SOON_MS)
+  const { status } = REFUSALS[code]
+  return showProblems(reply, 'log-in', form, status, [{ field: 'answer', text: `refusal.${code}` }], {
+    check,
+    hasClientTexts: true,
+  })
 }
 
 async function showEmpty(request: FastifyRequest<NextQuery>, reply: FastifyReply, name: FormName) {
@@ -154,7 +166,7 @@ function showProblems(
   { password: _password, ...values }: AccountForm,
   status: number,
   problems: FormProblem[],
-  more: { work?: LoginWork } = {},
+  more: object = {},
 ) {
   const title = english.text(`account.${name}.title`)
   return reply.code(status).page('account', {
