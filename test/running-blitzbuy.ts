@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, vi } from 'vitest'
 
 import type { OwnStores } from '../packages/core/test/own-stores.ts'
-import { findFreePort } from '../scripts/stores/ports.ts'
+import { findFreePort, isPortFree } from '../scripts/stores/ports.ts'
 
 export type PackageName = 'api' | 'order-worker' | 'stock-warmer'
 
@@ -42,11 +42,21 @@ export function useProcesses(stores: OwnStores, changes: Record<string, string> 
     return port
   }
 
-  async function start(name: PackageName, own: Record<string, string> = {}): Promise<RunningProcess> {
-    const port = await freePort()
-    const healthPort = await freePort()
-    const origin = `http://127.0.0.1:${port}`
-    const env = {
+  /** The first of some ports that are free side by side. */
+  const freePorts = async (count: number): Promise<number> => {
+    for (;;) {
+      const first = await freePort()
+      const ports = Array.from({ length: count }, (_, at) => first + at)
+      const areFree = await Promise.all(ports.slice(1).map(isPortFree))
+      if (!areFree.every(Boolean)) continue
+      ports.forEach((port) => takenPorts.add(port))
+      return first
+    }
+  }
+
+  /** What a process of the system is started with. */
+  function environment(port: number, healthPort: number): Record<string, string> {
+    return {
       PATH: process.env.PATH ?? '',
       NODE_ENV: 'test',
       LOG_LEVEL: 'info',
@@ -56,13 +66,19 @@ export function useProcesses(stores: OwnStores, changes: Record<string, string> 
       NAMESPACE: stores.namespace,
       PORT: String(port),
       HEALTH_PORT: String(healthPort),
-      PUBLIC_ORIGIN: origin,
+      PUBLIC_ORIGIN: `http://127.0.0.1:${port}`,
       // Limits stay on: whoever plays many shoppers gives each an address of their own.
       TRUSTED_PROXIES: '127.0.0.1',
       ...secrets,
       ...changes,
-      ...own,
     }
+  }
+
+  async function start(name: PackageName, own: Record<string, string> = {}): Promise<RunningProcess> {
+    const port = await freePort()
+    const healthPort = await freePort()
+    const env = { ...environment(port, healthPort), ...own }
+    const origin = `http://127.0.0.1:${port}`
     const healthUrl = `http://127.0.0.1:${healthPort}`
     let output = ''
     let child = launch()
@@ -95,6 +111,10 @@ export function useProcesses(stores: OwnStores, changes: Record<string, string> 
   }
 
   return {
+    secrets,
+    environment,
+    freePort,
+    freePorts,
     start,
     startReady: async (name: PackageName, own?: Record<string, string>) => {
       const started = await start(name, own)

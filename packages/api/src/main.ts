@@ -1,4 +1,4 @@
-import { loadConfig } from '@blitzbuy/core/config'
+import { healthAddress, loadConfig } from '@blitzbuy/core/config'
 import { armCrashPoints } from '@blitzbuy/core/crash-point'
 import { startHealthServer } from '@blitzbuy/core/health'
 import { createLog } from '@blitzbuy/core/log'
@@ -26,13 +26,13 @@ await runProcess('api', async () => {
   await app.listen({ host: config.HOST, port: config.PORT, backlog: LISTEN_BACKLOG })
   // Last: whoever asks /readyz learns of a process that listens.
   const health = await startHealthServer({
-    host: config.HEALTH_HOST,
-    port: config.HEALTH_PORT,
+    ...healthAddress(config),
     checks: core.checks,
   })
 
   return {
     log,
+    health,
     async close() {
       health.drain()
       await app.close()

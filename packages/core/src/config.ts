@@ -54,12 +54,29 @@ function crashPointSetting(what: string) {
 
 /** Where the health server of a process listens; reachable for the orchestrator, not for shoppers. */
 export const HealthConfig = Type.Object({
+  NODE_APP_INSTANCE: Type.Integer({
+    minimum: 0,
+    maximum: 999,
+    default: 0,
+    description: 'the number of this instance, from 0 to 999; PM2 sets it',
+  }),
   HEALTH_HOST: Type.String({
     default: '127.0.0.1',
     minLength: 1,
     description: 'the address the health server listens on',
   }),
 })
+
+/** Instances of one role share their environment: each counts its health port on from HEALTH_PORT. */
+export function healthAddress(config: {
+  HEALTH_HOST: string
+  HEALTH_PORT: number
+  NODE_APP_INSTANCE: number
+}): { host: string; port: number } {
+  const { HEALTH_HOST: host, HEALTH_PORT, NODE_APP_INSTANCE } = config
+  // 0 stays "any free one".
+  return { host, port: HEALTH_PORT === 0 ? 0 : HEALTH_PORT + NODE_APP_INSTANCE }
+}
 
 /** How long who cancelled waits before buying again in that sale; the same for api and order-worker. */
 export const CooldownConfig = Type.Object({

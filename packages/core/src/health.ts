@@ -1,10 +1,13 @@
 import { createServer, type Server } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Resolves when the dependency answers, rejects when it does not. */
 export type HealthCheck = () => Promise<unknown>
 
 export interface HealthServer {
   port: number
+  /** Resolves when /readyz says yes for the first time. */
+  untilReady(): Promise<void>
   /** From now on /readyz says no, so that no new work is sent here. */
   drain(): void
   close(): Promise<void>
@@ -12,6 +15,7 @@ export interface HealthServer {
 
 const CHECK_DEADLINE_MS = 300
 const CACHED_MS = 1_000
+const LOOK_AGAIN_MS = 100
 
 /**
  * /livez (this process turns its event loop) and /readyz (each dependency answers), on a port of their own.
@@ -33,6 +37,9 @@ export async function startHealthServer(options: {
     return known.result
   }
 
+  const isReady = async (): Promise<boolean> =>
+    !isDraining && Object.values(await readiness()).every((state) => state === 'ok')
+
   const server = createServer((request, response) => {
     const answer = (status: number, body: unknown): void => {
       response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' })
@@ -40,16 +47,18 @@ export async function startHealthServer(options: {
     }
     if (request.url === '/livez') return answer(200, { status: 'ok' })
     if (request.url !== '/readyz') return answer(404, { status: 'not-found' })
-    void readiness().then((checks) => {
-      const isReady = !isDraining && Object.values(checks).every((state) => state === 'ok')
-      answer(isReady ? 200 : 503, { status: isDraining ? 'draining' : isReady ? 'ok' : 'not-ready', checks })
-    })
+    void Promise.all([readiness(), isReady()]).then(([checks, ready]) =>
+      answer(ready ? 200 : 503, { status: isDraining ? 'draining' : ready ? 'ok' : 'not-ready', checks }),
+    )
   })
   await listen(server, options.port, options.host)
   const address = server.address()
 
   return {
     port: typeof address === 'object' && address ? address.port : options.port,
+    async untilReady() {
+      while (!(await isReady())) await sleep(LOOK_AGAIN_MS, undefined, { ref: false })
+    },
     drain: () => {
       isDraining = true
     },

@@ -2,17 +2,23 @@ import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
 
 import { ConfigInvalid } from './errors.ts'
+import type { HealthServer } from './health.ts'
 
 export interface RunningProcess {
   log: Logger
+  health: HealthServer
   /** Finishes what was begun and ends every connection. */
   close(): Promise<void>
 }
 
-const CLOSE_MS = 9_000
+/** PM2's `kill_timeout` and the containers' `stop_grace_period` must be longer. */
+export const CLOSE_MS = 9_000
 
 /**
- * Starts a process and ends it gracefully at SIGTERM, SIGINT or SIGHUP, in less than ten seconds.
+ * Starts a process and ends it gracefully in less than ten seconds, whoever asks: SIGTERM (containers, systemd),
+ * SIGINT (PM2, a terminal), SIGHUP, or the message `shutdown` (PM2's `shutdown_with_message`).
+ *
+ * Under PM2 it says `ready` when it can work, and PM2 ends its predecessor only then.
  *
  * A bad configuration is told in one message, without a stack: it is for a person, who reads it once.
  */
@@ -27,9 +33,15 @@ export async function runProcess(name: string, start: () => Promise<RunningProce
   }
   const { log } = running
   log.info({ pid: process.pid }, 'started')
-  closeWithGrace({ delay: CLOSE_MS, logger: false }, async ({ signal, err }) => {
+  const { close } = closeWithGrace({ delay: CLOSE_MS, logger: false }, async ({ signal, err }) => {
     if (err) log.fatal({ err }, 'ending after an unexpected error')
     else log.info({ signal }, 'ending')
     await running.close()
   })
+  if (!process.send) return
+  process.on('message', (message) => {
+    if (message === 'shutdown') close()
+  })
+  await running.health.untilReady()
+  if (process.connected) process.send('ready')
 }

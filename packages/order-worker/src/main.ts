@@ -1,4 +1,4 @@
-import { loadConfig } from '@blitzbuy/core/config'
+import { healthAddress, loadConfig } from '@blitzbuy/core/config'
 import { armCrashPoints } from '@blitzbuy/core/crash-point'
 import { startHealthServer } from '@blitzbuy/core/health'
 import { userSubject } from '@blitzbuy/core/gate/blacklist-subject'
@@ -54,8 +54,7 @@ await runProcess('order-worker', async () => {
   let subscription: Subscription | undefined
   void subscribeToReservations({ broker, workOff, log }).then((begun) => (subscription = begun))
   const health = await startHealthServer({
-    host: config.HEALTH_HOST,
-    port: config.HEALTH_PORT,
+    ...healthAddress(config),
     checks: {
       ...storeChecks({ mysql, redis, broker }),
       consumer: async () => {
@@ -86,6 +85,7 @@ await runProcess('order-worker', async () => {
 
   return {
     log,
+    health,
     async close() {
       health.drain()
       await subscription?.close()

@@ -1,4 +1,4 @@
-import { loadConfig } from '@blitzbuy/core/config'
+import { healthAddress, loadConfig } from '@blitzbuy/core/config'
 import { armCrashPoints } from '@blitzbuy/core/crash-point'
 import { startHealthServer } from '@blitzbuy/core/health'
 import { createLog } from '@blitzbuy/core/log'
@@ -44,8 +44,7 @@ await runProcess('stock-warmer', async () => {
   const settle = createSettle(redis)
   const warmAheadMs = config.WARM_AHEAD_SECONDS * 1000
   const health = await startHealthServer({
-    host: config.HEALTH_HOST,
-    port: config.HEALTH_PORT,
+    ...healthAddress(config),
     checks: storeChecks({ mysql, redis, broker }),
   })
   // A timer that runs before the first connection would only report an outage that is none.
@@ -97,6 +96,7 @@ await runProcess('stock-warmer', async () => {
 
   return {
     log,
+    health,
     async close() {
       health.drain()
       await Promise.all(timers.map((timer) => timer.close()))
