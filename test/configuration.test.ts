@@ -141,15 +141,38 @@ const OF_PRODUCTION = {
   PAYMENT_CALLBACK_SECRETS: randomBytes(32).toString('base64url'),
 }
 
+const OF_PRODUCTION_GOOD = { ...GOOD, ...OF_PRODUCTION }
+
 describe('an api in production', () => {
   it.each(['http://shop.example', 'http://192.168.1.4:3000', 'http://localhost.evil.example'])(
     'does not start for a site without TLS: %s',
     async (PUBLIC_ORIGIN) => {
-      const { code, output } = await startWith('api', { ...GOOD, ...OF_PRODUCTION, PUBLIC_ORIGIN })
+      const { code, output } = await startWith('api', { ...OF_PRODUCTION_GOOD, PUBLIC_ORIGIN })
       expect(code).toBe(1)
       expect(output).toMatch(/- PUBLIC_ORIGIN is malformed; expected an https:\/\/ origin/)
     },
   )
+})
+
+describe('problems of every kind', () => {
+  it('are told together: what is missing, malformed, well known, and wrong only in production', async () => {
+    const { HEALTH_PORT: _missing, ...rest } = OF_PRODUCTION_GOOD
+    const { code, output } = await startWith('api', {
+      ...rest,
+      PORT: 'three thousand',
+      AMQP_URL: 'amqp://guest:guest@127.0.0.1:1',
+      PUBLIC_ORIGIN: 'http://shop.example',
+    })
+    expect(code).toBe(1)
+    for (const problem of [
+      '- HEALTH_PORT is missing',
+      '- PORT is malformed',
+      '- AMQP_URL is a well-known default',
+      '- PUBLIC_ORIGIN is malformed; expected an https:// origin',
+    ])
+      expect(output).toContain(problem)
+    expect(output).toContain('has 4 problem(s)')
+  })
 })
 
 describe('a secret', () => {

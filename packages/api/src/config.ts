@@ -6,8 +6,8 @@ import {
   SharedConfig,
   TrustedProxies,
   limitSetting,
+  type CheckConfig,
 } from '@blitzbuy/core/config'
-import { ConfigInvalid } from '@blitzbuy/core/errors'
 import { SESSION_LIMITS, type SessionLimits } from '@blitzbuy/core/user/sessions'
 import { Type, type Static } from 'typebox'
 
@@ -121,20 +121,13 @@ function timeout(what: string, defaultMs: number) {
 /** http is for the machine itself: elsewhere every cookie could be read on the way. */
 const LOCAL_ORIGIN = /^http:\/\/(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/
 
-/**
- * What no schema of a single variable can say.
- *
- * @throws ConfigInvalid for a production that shoppers would reach without TLS.
- */
-export function checkApiConfig(config: ApiConfig): ApiConfig {
-  const { NODE_ENV, PUBLIC_ORIGIN } = config
-  const isOpen = NODE_ENV === 'production' && !PUBLIC_ORIGIN.startsWith('https:')
-  if (isOpen && !LOCAL_ORIGIN.test(PUBLIC_ORIGIN)) {
-    throw new ConfigInvalid([
-      'PUBLIC_ORIGIN is malformed; expected an https:// origin with NODE_ENV=production (http:// only for localhost)',
-    ])
-  }
-  return config
+/** For `loadConfig`: a production that shoppers would reach without TLS does not start. */
+export const checkApiConfig: CheckConfig<typeof ApiConfig> = ({ NODE_ENV, PUBLIC_ORIGIN }) => {
+  if (NODE_ENV !== 'production' || PUBLIC_ORIGIN === undefined) return []
+  if (PUBLIC_ORIGIN.startsWith('https:') || LOCAL_ORIGIN.test(PUBLIC_ORIGIN)) return []
+  return [
+    'PUBLIC_ORIGIN is malformed; expected an https:// origin with NODE_ENV=production (http:// only for localhost)',
+  ]
 }
 
 /** Where a provider sends the buyer's browser back to. */

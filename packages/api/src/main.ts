@@ -13,7 +13,7 @@ const FIRST_CONNECTION_MS = 2_000
 const LISTEN_BACKLOG = 4_096
 
 await runProcess('api', async () => {
-  const config = checkApiConfig(loadConfig(ApiConfig))
+  const config = loadConfig(ApiConfig, process.env, checkApiConfig)
   armCrashPoints(config)
   const log = createLog({ name: 'api', level: config.LOG_LEVEL })
   const core = wireCore(config, log)

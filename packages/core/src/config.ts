@@ -143,29 +143,50 @@ const AJV: NonNullable<EnvSchemaOpt['ajv']> = {
   customOptions: (ajv) => ajv.addFormat('network-list', isNetworkList),
 }
 
+/** What no schema of a single variable can say: the problems of a configuration, each naming its variable first. */
+export type CheckConfig<Schema extends TObject> = (config: Readonly<Partial<Static<Schema>>>) => string[]
+
 /**
  * Reads and checks the environment once, at start.
  *
+ * @param checkMore gets what is well-formed, also when something else is not: all problems are told at once.
  * @throws ConfigInvalid naming every variable that is missing or malformed, and what it should be.
  */
 export function loadConfig<Schema extends TObject>(
   schema: Schema,
   env: NodeJS.ProcessEnv = process.env,
+  checkMore: CheckConfig<Schema> = () => [],
 ): Readonly<Static<Schema>> {
   // An empty variable is an unset one: that is what `NAME=` in an env file means to the person who wrote it.
   const data = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
-  let config: Static<Schema>
+  const { config, malformed } = readEnvironment(schema, data)
+  const problems = [
+    ...malformed.values(),
+    ...(config['NODE_ENV'] === 'production' ? problemsInProduction(config) : []),
+    ...checkMore(config as Partial<Static<Schema>>),
+  ]
+  if (problems.length > 0) throw new ConfigInvalid(problems)
+  return Object.freeze(config as Static<Schema>)
+}
+
+/** What is well-formed, and by name what is not. */
+function readEnvironment(
+  schema: TObject,
+  data: NodeJS.ProcessEnv,
+): { config: Record<string, unknown>; malformed: Map<string, string> } {
   try {
-    config = envSchema<Static<Schema>>({ schema, data, dotenv: false, ajv: AJV })
+    return { config: envSchema({ schema, data, dotenv: false, ajv: AJV }), malformed: new Map() }
   } catch (error) {
     const { errors } = error as { errors?: SchemaProblem[] }
     if (!errors) throw error
-    throw new ConfigInvalid([...new Set(errors.map((problem) => describe(schema, problem)))])
+    const malformed = new Map(errors.map((problem) => [nameOf(problem), describe(schema, problem)]))
+    // Without what is wrong the rest is read as it would be in a good configuration.
+    const properties = Object.fromEntries(
+      Object.entries(schema.properties).filter(([name]) => !malformed.has(name)),
+    )
+    const rest = readEnvironment(Type.Object(properties), data)
+    return { config: rest.config, malformed }
   }
-  const { NODE_ENV } = config as { NODE_ENV?: string }
-  const problems = NODE_ENV === 'production' ? problemsInProduction(config as Record<string, unknown>) : []
-  if (problems.length > 0) throw new ConfigInvalid(problems)
-  return Object.freeze(config)
 }
 
 function problemsInProduction(config: Readonly<Record<string, unknown>>): string[] {
@@ -183,8 +204,12 @@ export function listOf(value: string): string[] {
 }
 
 function describe(schema: TObject, problem: SchemaProblem): string {
-  const name = problem.params.missingProperty ?? problem.instancePath.slice(1)
+  const name = nameOf(problem)
   const property = schema.properties[name] as { description?: string } | undefined
   const expected = property?.description ? `; expected ${property.description}` : ''
   return `${name} ${problem.keyword === 'required' ? 'is missing' : 'is malformed'}${expected}`
+}
+
+function nameOf({ params, instancePath }: SchemaProblem): string {
+  return params.missingProperty ?? instancePath.slice(1)
 }
