@@ -36,8 +36,9 @@ const PREFIX_MIN = { 4: 8, 6: 20 }
 const UNIT_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 const HELP = `
-In force on every api within two seconds; a blacklisted user, number or address is answered 403 \`blocked\`. A phone
-number stands for its account too. Every option may be repeated.
+In force on every api within two seconds; a blacklisted user, number or address is answered 403 \`blocked\`, and all
+sessions of the account end. Orders made before stand. A phone number stands for its account too. Every option may be
+repeated.
 
   pnpm -s blitz blacklist add --user 7 --reason "resells" --for 2h
   pnpm -s blitz blacklist add --address 198.51.100.0/24 --address 2001:db8::/48 --reason "bot farm" --for 30d

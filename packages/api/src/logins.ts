@@ -38,6 +38,11 @@ export async function logIn(
         await request.session.destroy()
         return { kind: 'refused', refusal: { code: 'credentials-invalid' } }
       }
+      // Once more: sessions are ended when the entry is heard, and this one may not have been there yet.
+      if (app.core.blacklist.findUser(outcome.account.userId)) {
+        await request.session.destroy()
+        return { kind: 'refused', refusal: { code: 'blocked' } }
+      }
       app.rememberDevice(request, outcome.accountKey)
       return { kind: 'logged_in', account: outcome.account }
     }
@@ -86,7 +91,10 @@ export async function changePassword(
       return { code: 'overloaded', retryAfterMs: outcome.retryAfterMs }
     case 'changed':
       await beginSession(request, account)
-      return undefined
+      // As in logIn.
+      if (!request.server.core.blacklist.findUser(account.userId)) return undefined
+      await request.session.destroy()
+      return { code: 'blocked' }
   }
 }
 

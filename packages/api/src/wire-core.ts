@@ -2,6 +2,7 @@ import type { Logger } from '@blitzbuy/core/log'
 import { listOf } from '@blitzbuy/core/config'
 import { BLACKLIST_REFRESH_MS, createBlacklist } from '@blitzbuy/core/gate/blacklist'
 import { createBlacklistEntries } from '@blitzbuy/core/gate/blacklist-entries'
+import { createBlockedSessions } from '@blitzbuy/core/gate/blocked-sessions'
 import { createSharedBuckets } from '@blitzbuy/core/gate/limits'
 import { createStrikes, readStrikeRules } from '@blitzbuy/core/gate/strikes'
 import { createCaptchas } from '@blitzbuy/core/gate/captchas'
@@ -56,11 +57,22 @@ export function wireCore(config: ApiConfig, log: Logger) {
   redis.on('ready', () => void clock.refresh().catch(() => undefined))
   const flags = createSoldOutFlags()
   const sessions = createSessions(redis, sessionLimits(config))
-  const blacklist = createBlacklist({ entries: createBlacklistEntries(redis), clock })
-  let refreshing: Repeating | undefined
+  const line = createHashLine({ atOnce: config.HASHES_AT_ONCE, waitingMax: config.HASHES_WAITING_MAX })
+  const accounts = createAccounts(mysql, line)
+  const blockedSessions = createBlockedSessions({ sessions, accounts })
+  const blacklist = createBlacklist({
+    entries: createBlacklistEntries(redis),
+    clock,
+    onPut: (subject) => blockedSessions.end(subject),
+    onFound: (subject) => blockedSessions.endLater(subject),
+  })
+  let repeating: Repeating[] = []
   // From the first connection on: before that it would only report an outage that is none.
   redis.once('ready', () => {
-    refreshing = repeat('refresh the blacklist', BLACKLIST_REFRESH_MS, () => blacklist.refresh(), log)
+    repeating = [
+      repeat('refresh the blacklist', BLACKLIST_REFRESH_MS, () => blacklist.refresh(), log),
+      repeat('end blocked sessions', BLACKLIST_REFRESH_MS, () => blockedSessions.workOff(), log),
+    ]
   })
   const orderIds = createOrderIds(listOf(config.ORDER_ID_SECRETS))
   const orders = createOrders(mysql)
@@ -103,8 +115,6 @@ export function wireCore(config: ApiConfig, log: Logger) {
   const pictures = createPicturePool({ size: POOL_SIZE })
   const captchas = createCaptchas({ redis, pictures })
 
-  const line = createHashLine({ atOnce: config.HASHES_AT_ONCE, waitingMax: config.HASHES_WAITING_MAX })
-  const accounts = createAccounts(mysql, line)
   const tries = createLoginTries(redis, {
     perAccount: config.LOGIN_TRIES_PER_ACCOUNT,
     perAddress: config.LOGIN_TRIES_PER_ADDRESS,
@@ -161,7 +171,7 @@ export function wireCore(config: ApiConfig, log: Logger) {
       await batches.drained()
       await handOff.close()
       await broker.close()
-      await refreshing?.close()
+      await Promise.all(repeating.map((step) => step.close()))
       subscriber.disconnect()
       redis.disconnect()
       await mysql.close()

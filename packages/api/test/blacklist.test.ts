@@ -5,11 +5,24 @@ import {
   userSubject,
   type Subject,
 } from '@blitzbuy/core/gate/blacklist-subject'
+import { blacklistKeys } from '@blitzbuy/core/gate/gate-keys'
+import { createStrikes } from '@blitzbuy/core/gate/strikes'
 import { parseAddress, parseNetwork } from '@blitzbuy/core/ip-address'
+import { createLog } from '@blitzbuy/core/log'
+import { sessionKey, userSessionsKey } from '@blitzbuy/core/user/sessions'
 import { describe, expect, it, vi } from 'vitest'
 
 import { addWarmSale, unitsLeft } from '../../core/test/own-stores.ts'
-import { newAddress, newPhone, newShopper, passGate, useApiOn, useOwnApi, type Shopper } from './own-api.ts'
+import {
+  cookieOf,
+  newAddress,
+  newPhone,
+  newShopper,
+  passGate,
+  useApiOn,
+  useOwnApi,
+  type Shopper,
+} from './own-api.ts'
 
 const one = useOwnApi()
 const two = useApiOn(one.stores)
@@ -32,6 +45,9 @@ const BLOCKED = [403, 'blocked']
 const everywhere = (check: (api: typeof one) => void) =>
   vi.waitFor(() => [one, two].forEach(check), { timeout: WITHIN_MS, interval: 10 })
 
+/** As between the entry and the end of the sessions: without the index, they cannot be found to be ended. */
+const delayEnd = (shopper: Shopper) => one.stores.redis.del(userSessionsKey(shopper.userId))
+
 /** The same person at the other instance. */
 const at = (api: typeof one, shopper: Shopper): Shopper => ({
   ...shopper,
@@ -53,6 +69,7 @@ describe('a blacklisted user', () => {
     const shopper = await newShopper(one)
     shopper.purchaseToken = await passGate(one, shopper, saleId)
     const subject = userSubject(shopper.userId)
+    await delayEnd(shopper)
     await put(subject)
     await everywhere((api) => expect(api.core.blacklist.findUser(shopper.userId)).toBeDefined())
     for (const api of [one, two]) expect(codeOf(await buy(at(api, shopper), saleId))).toEqual(BLOCKED)
@@ -63,11 +80,12 @@ describe('a blacklisted user', () => {
     expect((await buy(at(two, shopper), saleId)).statusCode).toBe(202)
   })
 
-  it('can do nothing with a session but read orders and log out, and cannot log in', async () => {
+  it('can do nothing with a session that has not ended yet but read orders and log out, and cannot log in', async () => {
     const saleId = await addWarmSale(one.stores)
     const shopper = await newShopper(one)
     shopper.purchaseToken = await passGate(one, shopper, saleId)
     const { orderId } = (await buy(shopper, saleId)).json<{ orderId: string }>()
+    await delayEnd(shopper)
     await put(userSubject(shopper.userId))
     await everywhere((api) => expect(api.core.blacklist.findUser(shopper.userId)).toBeDefined())
 
@@ -95,6 +113,7 @@ describe('a blacklisted user', () => {
   it('reads on the page whom to ask, with a reference, and not why', async () => {
     const saleId = await addWarmSale(one.stores)
     const shopper = await newShopper(one)
+    await delayEnd(shopper)
     await put(userSubject(shopper.userId))
     await everywhere((api) => expect(api.core.blacklist.findUser(shopper.userId)).toBeDefined())
 
@@ -119,6 +138,7 @@ describe('a blacklisted user', () => {
     const saleId = await addWarmSale(one.stores)
     const shopper = await newShopper(one)
     shopper.purchaseToken = await passGate(one, shopper, saleId)
+    await delayEnd(shopper)
     await put(userSubject(shopper.userId), { lastsMs: 700 })
     await everywhere((api) => expect(api.core.blacklist.findUser(shopper.userId)).toBeDefined())
     expect(codeOf(await buy(shopper, saleId))).toEqual(BLOCKED)
@@ -126,6 +146,78 @@ describe('a blacklisted user', () => {
       timeout: 2_000,
       interval: 100,
     })
+  })
+})
+
+describe('the sessions of a blacklisted account', () => {
+  const read = (api: typeof one, cookie: string) =>
+    api.app.inject({ url: '/api/v1/orders', headers: { cookie } })
+  /** Waits until they are over on every instance, in Redis and in the local copies, no longer than is promised. */
+  const over = (cookies: string[]) =>
+    vi.waitFor(
+      async () => {
+        for (const api of [one, two])
+          for (const cookie of cookies) expect((await read(api, cookie)).statusCode).toBe(401)
+      },
+      { timeout: WITHIN_MS, interval: 20 },
+    )
+  const logIn = ({ phone, password }: Shopper, api = one) =>
+    api.app.inject({
+      method: 'POST',
+      url: '/api/v1/auth/login',
+      headers: { 'x-forwarded-for': newAddress() },
+      payload: { phone, password },
+    })
+
+  it.each(['an operator’s entry for the user', 'an operator’s entry for the number', 'a rule'])(
+    'are over everywhere within two seconds of %s, stay so when it is taken off, and no login begins one',
+    async (how) => {
+      const shopper = await newShopper(one)
+      const neighbour = await newShopper(one)
+      const cookies = [shopper.cookie, cookieOf(await logIn(shopper, two))]
+      // In the local copy of both.
+      for (const api of [one, two])
+        for (const cookie of cookies) expect((await read(api, cookie)).statusCode).toBe(200)
+
+      const subject = how.endsWith('number') ? phoneSubject(shopper.phone) : userSubject(shopper.userId)
+      if (how === 'a rule') {
+        const rules = { 'order-unpaid': { threshold: 1, windowMs: 60_000, lastsMs: 60_000 } }
+        const log = createLog({ name: 'test', level: 'fatal' })
+        await createStrikes({ redis: one.stores.redis, rules, log }).record('order-unpaid', subject)
+      } else {
+        await put(subject)
+      }
+      await over(cookies)
+      await vi.waitFor(async () =>
+        expect(await one.stores.redis.exists(userSessionsKey(shopper.userId))).toBe(0),
+      )
+      expect(codeOf(await logIn(shopper))).toEqual(BLOCKED)
+      expect(codeOf(await logIn(shopper, two))).toEqual(BLOCKED)
+      expect(await one.stores.redis.exists(userSessionsKey(shopper.userId))).toBe(0)
+      expect((await read(two, neighbour.cookie)).statusCode).toBe(200)
+
+      await remove(subject)
+      await vi.waitFor(async () => expect((await logIn(shopper)).statusCode).toBe(200), {
+        timeout: WITHIN_MS,
+      })
+      for (const cookie of cookies) expect((await read(one, cookie)).statusCode).toBe(401)
+    },
+  )
+
+  it('are over also when the entry was made while no instance listened', async () => {
+    const shopper = await newShopper(one)
+    const sessionId = decodeURIComponent(shopper.cookie).slice('blitz='.length).split('.')[0] ?? ''
+    // What `put` writes, without the word of it.
+    const nowMs = Date.now()
+    const { entries, version } = blacklistKeys()
+    await one.stores.redis.hset(entries, userSubject(shopper.userId), `0:${nowMs}:operator:scalper`)
+    await one.stores.redis.incr(version)
+    await vi.waitFor(
+      async () => expect(await one.stores.redis.exists(sessionKey(sessionId))).toBe(0),
+      // A second to see that a change was missed, a second to begin.
+      { timeout: 4_000 },
+    )
+    expect((await read(one, shopper.cookie)).statusCode).toBe(401)
   })
 })
 

@@ -25,8 +25,8 @@ const SAFE = new Set(['GET', 'HEAD', 'OPTIONS'])
 /**
  * Keeps those on the blacklist out.
  *
- * A blocked user's session is good for nothing but reading their orders and logging out; what they ordered before
- * stands, and they cannot pay for it. From a blocked address nothing can be done, but pages and sales can be read.
+ * A blocked user's session ends (see core's blocked-sessions.ts); until then it is good for nothing but reading their
+ * orders and logging out. What they ordered before stands, and they cannot pay for it. From a blocked address nothing can be done, but pages and sales can be read.
  * Whoever reads a page anonymously is not asked: the blacklist is for those who act.
  */
 export default fp(

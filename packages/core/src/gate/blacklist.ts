@@ -7,7 +7,7 @@ import {
   type BlacklistEntry,
 } from './blacklist-entries.ts'
 import { createBlacklistIndex, isInForce } from './blacklist-index.ts'
-import { phoneSubject } from './blacklist-subject.ts'
+import { phoneSubject, type Subject } from './blacklist-subject.ts'
 
 /**
  * This process's copy of the blacklist: asked without a trip.
@@ -37,9 +37,15 @@ const FULL_READ_EVERY_MS = 60_000
 export function createBlacklist({
   entries,
   clock,
+  onPut,
+  onFound,
 }: {
   entries: BlacklistEntries
   clock: Pick<RedisClock, 'nowMs'>
+  /** Somebody has just been put on the blacklist. It is in this copy. */
+  onPut?: (subject: Subject) => void
+  /** A full read found an entry that this copy did not have. */
+  onFound?: (subject: Subject) => void
 }): Blacklist {
   let index = createBlacklistIndex()
   /** The number of the last change that is in this copy, with all before it. */
@@ -53,12 +59,18 @@ export function createBlacklist({
     heardMeanwhile = []
     const versionBefore = await entries.version()
     const fresh = createBlacklistIndex()
+    const found: Subject[] = []
     const nowMs = clock.nowMs()
     for await (const page of entries.pages()) {
-      for (const entry of page) if (isInForce(entry, nowMs)) fresh.put(entry)
+      for (const entry of page) {
+        if (!isInForce(entry, nowMs)) continue
+        fresh.put(entry)
+        if (index.ofSubject(entry.subject)?.addedAtMs !== entry.addedAtMs) found.push(entry.subject)
+      }
     }
     index = fresh
     version = versionBefore
+    if (onFound) found.forEach(onFound)
     for (const change of heardMeanwhile) take(change)
     readAtMs = performance.now()
   }
@@ -72,8 +84,12 @@ export function createBlacklist({
 
   function take(change: BlacklistChange): void {
     if (change.version <= version) return
-    if (change.entry) index.put(change.entry)
-    else index.remove(change.subject)
+    if (change.entry) {
+      index.put(change.entry)
+      onPut?.(change.subject)
+    } else {
+      index.remove(change.subject)
+    }
     // After a gap the number stays behind, until the next refresh sees it.
     if (change.version === version + 1) version = change.version
   }

@@ -64,7 +64,7 @@ const accountSecurityPages: FastifyPluginAsync = async (app) => {
     refusal: Refusal,
   ) {
     const { code } = refusal
-    if (code === 'overloaded') return refuse(reply, refusal)
+    if (code === 'overloaded' || code === 'blocked') return refuse(reply, refusal)
     const check = needsCheck(refusal) ? await challengeLogin(request, 'image') : undefined
     if (check && check.kind !== 'image')
       return refuse(reply, { code: 'overloaded', retryAfterMs: RETRY_SOON_MS })

@@ -8,6 +8,7 @@ import {
   REFUSALS,
   RETRY_SOON_MS,
   answerWithProblem,
+  refuse,
   refusalOf,
   type Refusal,
   type RefusalCode,
@@ -118,6 +119,7 @@ async function refuseLogin(
 ) {
   const { code, retryAfterMs } = refusal
   if (code === 'overloaded') return showBusy(reply, 'log-in', form, retryAfterMs ?? 0)
+  if (code === 'blocked') return refuse(reply, refusal)
   if (!needsCheck(refusal)) return refuseForm(reply, 'log-in', form, 'phone', code)
   const check = await challengeLogin(request, 'image')
   if (check.kind !== 'image') return showBusy(reply, 'log-in', form, RETRY_SOON_MS)
