@@ -4,10 +4,14 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
+import { createLog } from '@blitzbuy/core/log'
+import { connectBroker, type Broker } from '@blitzbuy/core/rabbitmq/connect-broker'
+import { createPublishDeadLetter } from '@blitzbuy/core/rabbitmq/publish'
+import type { RowDataPacket } from 'mysql2/promise'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { PUBLIC_ORIGIN, newShopper, useOwnApi } from '../packages/api/test/own-api.ts'
-import { addSale, addWarmSale } from '../packages/core/test/own-stores.ts'
+import { addSale, addWarmSale, useOwnStores } from '../packages/core/test/own-stores.ts'
 import { createShopperMaker } from '../scripts/blitz/make-shoppers.ts'
 import { root } from '../scripts/prepare.mjs'
 import { publishRunningEnvironment } from '../scripts/start/running-environment.ts'
@@ -212,6 +216,80 @@ describe('blitz blacklist', () => {
       expect([args, (await blacklist(...args)).code]).toEqual([args, 1])
     }
   })
+})
+
+describe('blitz dead-letters', () => {
+  const stores = useOwnStores()
+  const log = createLog({ name: 'test', level: 'fatal' })
+  const deadLetters = (...args: string[]) =>
+    runBlitz(['dead-letters', ...args], {
+      NODE_ENV: 'production',
+      MYSQL_URL: stores.mysqlUrl,
+      AMQP_URL: stores.amqpUrl,
+      NAMESPACE: stores.namespace,
+    })
+  let broker: Broker
+  beforeAll(async () => {
+    broker = connectBroker({ url: stores.amqpUrl, namespace: stores.namespace, role: 'publisher', log })
+    await broker.connected
+  }, 30_000)
+  afterAll(async () => {
+    await (await broker.connected).nuke()
+    await broker.close()
+  }, 30_000)
+
+  it('lists, shows, replays and drops them, says what it would do, and writes who did it', async () => {
+    const publish = createPublishDeadLetter(broker)
+    for (const orderId of ['A', 'B', 'C'])
+      await publish(Buffer.from(`body of ${orderId}`), {
+        cause: 'unstorable',
+        detail: 'ER_TRUNCATED_WRONG_VALUE',
+        originalMessageId: `message-${orderId}`,
+        diedAtMs: Date.parse('2026-12-01T10:00:00Z'),
+        saleId: 7,
+        orderId,
+        requestId: 'r-1',
+      })
+    const listed = (await deadLetters('ls', '--json')).stdout.trimEnd().split('\n')
+    const printed = listed.map((line) => JSON.parse(line) as { letterId: string; orderId: string })
+    expect(printed.map(({ orderId }) => orderId)).toEqual(['A', 'B', 'C'])
+    expect(printed[0]).toMatchObject({ cause: 'unstorable', saleId: 7, died: '2026-12-01T10:00:00.000Z' })
+    const [first = { letterId: '' }, second = { letterId: '' }] = printed
+
+    expect(JSON.parse((await deadLetters('show', second.letterId)).stdout)).toMatchObject({
+      body: 'body of B',
+      originalMessageId: 'message-B',
+    })
+    const dry = await deadLetters('drop', '--all', '--dry-run')
+    expect(dry).toMatchObject({ code: 0 })
+    expect(dry.stderr).toContain('dry run, nothing was done: dead-letter.drop of 3')
+    const unasked = await deadLetters('drop', '--all')
+    expect(unasked).toMatchObject({ code: 1, stdout: '' })
+    expect(unasked.stderr).toContain('say --yes')
+    expect(await deadLetters('drop', first.letterId, '--yes', '--actor', 'ada')).toMatchObject({ code: 0 })
+    expect(await deadLetters('replay', second.letterId)).toMatchObject({ code: 0 })
+    const missing = await deadLetters('replay', first.letterId)
+    expect(missing).toMatchObject({ code: 1 })
+    expect(missing.stderr).toContain(`There is no dead letter ${first.letterId}.`)
+    expect((await deadLetters('ls')).stdout).toMatch(
+      /^\S+ {2}2026-12-01T10:00:00.000Z {2}unstorable .*order C/,
+    )
+
+    const audited = await stores.mysql.use(async ({ connection }) => {
+      const [rows] = await connection.query<RowDataPacket[]>(
+        'SELECT action, subject, details FROM audit_log ORDER BY id',
+      )
+      return rows
+    })
+    expect(audited).toMatchObject([
+      {
+        action: 'dead-letter.drop',
+        subject: `dead-letter:${first.letterId}`,
+        details: { actor: 'ada', orderId: 'A' },
+      },
+      { action: 'dead-letter.replay', subject: `dead-letter:${second.letterId}`, details: { orderId: 'B' } },
+    ])
+  }, 60_000)
 })
 
 interface PrintedShopper {

@@ -3,6 +3,7 @@ import { Command } from 'commander'
 
 import { StepFailed } from '../steps.mjs'
 import { registerBlacklist } from './blacklist.ts'
+import { registerDeadLetters } from './dead-letters.ts'
 import { registerSale } from './sale.ts'
 import { registerShoppers } from './shoppers.ts'
 
@@ -18,6 +19,7 @@ const blitz = new Command('blitz')
 registerSale(blitz)
 registerShoppers(blitz)
 registerBlacklist(blitz)
+registerDeadLetters(blitz)
 
 // A reader that has had enough (`| head`) is no fault; the command stops by itself.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -231,3 +231,32 @@ describe('a broker that takes no dead letter', () => {
     expect(await left()).toEqual([])
   })
 })
+
+describe('a dead letter that is published again', () => {
+  it('is placed when its cause is gone; an order that is decided stays as it is', async () => {
+    const saleId = await addWarmSale(stores)
+    const [healthy, late] = (await reserveSome(saleId, 2)) as [Reservation, Reservation]
+    const bad = { ...late, reservedAtMs: BEYOND_MYSQL_MS }
+    await publish(messageOf(saleId, [bad]))
+    await expect.poll(() => stateOf(bad.orderId), { timeout: 10_000 }).toBe('rejected')
+    // An older release could not read it.
+    await createPublishDeadLetter(publisher)(Buffer.from(JSON.stringify(messageOf(saleId, [healthy]))), {
+      cause: 'unreadable',
+      detail: 'v must be 0',
+      originalMessageId: 'from-an-older-release',
+      diedAtMs: Date.now(),
+    })
+    const mine = await lettersOf(
+      ({ saleId: ofSale, originalMessageId }) =>
+        ofSale === saleId || originalMessageId === 'from-an-older-release',
+    )
+    expect(mine).toHaveLength(2)
+
+    await letters().replay(new Set(mine.map(({ letterId }) => letterId)))
+
+    await expect.poll(() => stateOf(healthy.orderId), { timeout: 10_000 }).toBe('awaiting_payment')
+    await expectAllAcknowledged(saleId)
+    expect(await stateOf(bad.orderId)).toBe('rejected')
+    expect(await unitsLeft(stores, saleId)).toBe(9)
+  })
+})

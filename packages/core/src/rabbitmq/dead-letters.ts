@@ -1,4 +1,4 @@
-import { connect, type ChannelModel, type ConfirmChannel, type GetMessage } from 'amqplib'
+import { connect, type ChannelModel, type ConfirmChannel, type ConsumeMessage } from 'amqplib'
 
 import { withDeadline } from '../deadline.ts'
 import { StoreAway } from '../errors.ts'
@@ -34,9 +34,9 @@ export type BeforeAct = (letter: DeadLetter) => Promise<void>
 /**
  * The dead letters, for an operator.
  *
- * RabbitMQ has no way to look into a queue. They are taken without being acknowledged and fall back when the channel
- * closes; a quorum queue puts what comes back before everything else, in its old order. So looking loses and
- * reorders nothing, also when the process dies meanwhile.
+ * RabbitMQ has no way to look into a queue. They are all taken, without being acknowledged, and put back one by
+ * one: a quorum queue serves what came back before everything else, in the order in which it came. So looking loses
+ * and reorders nothing; a process that dies meanwhile loses nothing either, but leaves them in any order.
  *
  * @throws DeadLettersInHand while another process does the same. @throws StoreAway when the broker does not answer.
  */
@@ -49,6 +49,8 @@ export interface DeadLetters {
   drop(letterIds: ReadonlySet<string> | 'all', before?: BeforeAct): Promise<DeadLetter[]>
 }
 
+/** RabbitMQ gathers what a channel says to a quorum queue from 32 words on. */
+const PUT_BACK_AT_ONCE = 16
 const CONNECT_MS = 5_000
 /** Of each question to the broker. */
 const ANSWER_MS = 10_000
@@ -59,15 +61,7 @@ export function createDeadLetters({ url, namespace }: { url: string; namespace: 
   const names = topologyNames(namespace)
 
   return {
-    list: (limit) =>
-      inHand(async (channel) => {
-        const letters: DeadLetter[] = []
-        for await (const message of messagesOf(channel)) {
-          letters.push(toLetter(message))
-          if (letters.length >= limit) break
-        }
-        return letters
-      }),
+    list: (limit) => inHand(async ({ messages }) => messages.slice(0, limit).map(toLetter)),
     replay: (letterIds, before) => settle(letterIds, before, publishAgain),
     drop: (letterIds, before) => settle(letterIds, before, () => Promise.resolve()),
   }
@@ -77,29 +71,28 @@ export function createDeadLetters({ url, namespace }: { url: string; namespace: 
     before: BeforeAct = () => Promise.resolve(),
     act: (channel: ConfirmChannel, letter: DeadLetter) => Promise<void>,
   ): Promise<DeadLetter[]> {
-    return inHand(async (channel) => {
-      const settled: DeadLetter[] = []
-      for await (const message of messagesOf(channel)) {
+    const settled = new Map<string, DeadLetter>()
+    await inHand(async ({ channel, messages, acknowledge }) => {
+      for (const message of messages) {
         const letter = toLetter(message)
         if (letterIds !== 'all' && !letterIds.has(letter.letterId)) continue
         await before(letter)
         await act(channel, letter)
-        channel.ack(message)
-        settled.push(letter)
-        if (letterIds !== 'all' && settled.length === letterIds.size) break
+        await acknowledge(message)
+        settled.set(letter.letterId, letter)
       }
-      return settled
     })
+    // RabbitMQ forgets what it has gathered of a channel's acknowledgements when the channel closes.
+    while (settled.size > 0 && (await acknowledgeAgain(settled)) > 0);
+    return [...settled.values()]
   }
 
-  /** What was in the queue at the beginning; a letter that comes back by replay must not be taken again. */
-  async function* messagesOf(channel: ConfirmChannel): AsyncGenerator<GetMessage> {
-    const { messageCount } = await answer(channel.checkQueue(names.deadLetterQueue))
-    for (let taken = 0; taken < messageCount; taken += 1) {
-      const message = await answer(channel.get(names.deadLetterQueue))
-      if (!message) return
-      yield message
-    }
+  function acknowledgeAgain(settled: ReadonlyMap<string, DeadLetter>): Promise<number> {
+    return inHand(async ({ messages, acknowledge }) => {
+      const returned = messages.filter((message) => settled.has(toLetter(message).letterId))
+      for (const message of returned) await acknowledge(message)
+      return returned.length
+    })
   }
 
   async function publishAgain(channel: ConfirmChannel, letter: DeadLetter): Promise<void> {
@@ -127,17 +120,21 @@ export function createDeadLetters({ url, namespace }: { url: string; namespace: 
     if (isReturned) throw new StoreAway('rabbitmq', 'not-sent', new Error('no queue took the message'))
   }
 
-  /** On a connection of its own; whatever was taken and not acknowledged falls back when it closes. */
-  async function inHand<T>(work: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
+  /** On a connection of its own; whatever is not acknowledged is put back. */
+  async function inHand<T>(work: (hand: Hand) => Promise<T>): Promise<T> {
     const connection = await open()
     try {
       await lock(connection)
       const channel = await answer(connection.createConfirmChannel())
       channel.on('error', () => undefined)
-      const result = await work(channel)
-      // The broker has seen every acknowledgement before it answers this.
-      await answer(channel.close())
-      return result
+      const hand = await takeAll(channel, names.deadLetterQueue)
+      try {
+        return await work(hand)
+      } finally {
+        await hand.putBack()
+        // The broker has seen everything before it answers this.
+        await answer(channel.close())
+      }
     } catch (error) {
       throw toFault(error)
     } finally {
@@ -169,6 +166,61 @@ export function createDeadLetters({ url, namespace }: { url: string; namespace: 
   }
 }
 
+interface Hand {
+  channel: ConfirmChannel
+  /** The oldest first. What comes back by replay is not among them. */
+  messages: readonly ConsumeMessage[]
+  acknowledge: (message: ConsumeMessage) => Promise<void>
+  putBack: () => Promise<void>
+}
+
+/**
+ * All of them, however few are asked for: of what has come back before, the rest would else be served before these.
+ * And by one consumer: what several have taken, or `get` by `get`, comes back in any order.
+ */
+async function takeAll(channel: ConfirmChannel, queue: string): Promise<Hand> {
+  const { messageCount } = await answer(channel.checkQueue(queue))
+  const messages: ConsumeMessage[] = []
+  let wake: () => void = () => undefined
+  if (messageCount > 0) {
+    const { consumerTag } = await answer(
+      channel.consume(queue, (message) => {
+        // null: the queue was deleted under our hands; then nothing more comes.
+        if (message) messages.push(message)
+        wake()
+      }),
+    )
+    while (messages.length < messageCount) await answer(new Promise<void>((resolve) => (wake = resolve)))
+    // Else it would be handed what it puts back.
+    await answer(channel.cancel(consumerTag))
+  }
+  const held = new Set(messages)
+
+  return {
+    channel,
+    messages: [...messages],
+    async acknowledge(message) {
+      held.delete(message)
+      channel.ack(message)
+      // A moment for the queue, so that the channel gathers none.
+      await answer(channel.checkQueue(queue))
+    },
+    /** Neither in one word nor all at once: RabbitMQ would gather them, and take them back in any order. */
+    async putBack() {
+      const all = [...held]
+      for (let from = 0; from < all.length; from += PUT_BACK_AT_ONCE) {
+        const { messageCount: before } = await answer(channel.checkQueue(queue))
+        const some = all.slice(from, from + PUT_BACK_AT_ONCE)
+        for (const message of some) channel.nack(message, false, true)
+        const untilMs = performance.now() + ANSWER_MS
+        while ((await answer(channel.checkQueue(queue))).messageCount < before + some.length) {
+          if (performance.now() > untilMs) throw tooLate()
+        }
+      }
+    },
+  }
+}
+
 function answer<T>(asked: Promise<T>): Promise<T> {
   return withDeadline(asked, ANSWER_MS, tooLate)
 }
@@ -190,7 +242,7 @@ function codeOf(error: unknown): number | undefined {
   return typeof code === 'number' ? code : undefined
 }
 
-function toLetter({ content, properties }: GetMessage): DeadLetter {
+function toLetter({ content, properties }: ConsumeMessage): DeadLetter {
   const headers: Record<string, unknown> = properties.headers ?? {}
   const text = (name: string): string | undefined => {
     const value = headers[name]
