@@ -14,6 +14,7 @@ import crossSite from './plugins/cross-site.ts'
 import deviceCookie from './plugins/device-cookie.ts'
 import drain from './plugins/drain.ts'
 import limits from './plugins/limits.ts'
+import metrics from './plugins/metrics.ts'
 import methodNotAllowed, { METHODS } from './plugins/method-not-allowed.ts'
 import redis from './plugins/redis.ts'
 import securityHeadersOnAll, { securityHeaders, type SecurityHeaders } from './plugins/security-headers.ts'
@@ -65,6 +66,7 @@ export async function buildApi(deps: {
   await app.register(methodNotAllowed)
   await app.register(drain)
   await app.register(core, { core: deps.core })
+  await app.register(metrics)
   await app.register(redis)
   await app.register(client)
   await app.register(limits, { config })

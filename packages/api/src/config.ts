@@ -1,4 +1,5 @@
 import {
+  BuildConfig,
   CooldownConfig,
   HealthConfig,
   RulesConfig,
@@ -16,6 +17,7 @@ import type { StreamLimits } from './order-streams.ts'
 export const ApiConfig = Type.Object({
   ...SharedConfig.properties,
   ...HealthConfig.properties,
+  ...BuildConfig.properties,
   HOST: Type.String({ default: '127.0.0.1', minLength: 1, description: 'the address the api listens on' }),
   PORT: Type.Integer({
     minimum: 0,

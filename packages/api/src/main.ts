@@ -28,6 +28,7 @@ await runProcess('api', async () => {
   const health = await startHealthServer({
     ...healthAddress(config),
     checks: core.checks,
+    registry: core.metrics.registry,
   })
 
   return {

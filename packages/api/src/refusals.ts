@@ -72,6 +72,7 @@ export interface Refusal {
 export function refuse(reply: FastifyReply, refusal: Refusal): FastifyReply {
   const { retryAfterMs } = refusal
   const { status, body } = problemOf(refusal, reply.request.id)
+  reply.refusalCode = refusal.code
   if (retryAfterMs !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(retryAfterMs / 1000)))
   return reply.code(status).header('cache-control', 'no-store').type('application/problem+json').send(body)
 }

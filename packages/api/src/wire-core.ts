@@ -1,4 +1,7 @@
 import type { Logger } from '@blitzbuy/core/log'
+import { addGauge } from '@blitzbuy/core/metrics/registry'
+import { meterPublish } from '@blitzbuy/core/metrics/publish-metrics'
+import { addStoreMetrics } from '@blitzbuy/core/metrics/store-metrics'
 import { listOf } from '@blitzbuy/core/config'
 import { BLACKLIST_REFRESH_MS, createBlacklist } from '@blitzbuy/core/gate/blacklist'
 import { createBlacklistEntries } from '@blitzbuy/core/gate/blacklist-entries'
@@ -40,6 +43,8 @@ import { createLogIn, type VerifyHumanCheck } from '@blitzbuy/core/user/log-in'
 import { createLoginTries } from '@blitzbuy/core/user/login-tries'
 import { createSessions } from '@blitzbuy/core/user/sessions'
 
+import { createApiMetrics } from './api-metrics.ts'
+import { countAnswers, countCancelled, countLogins, countPaid } from './counted-core.ts'
 import { createOrderPageUrl, paymentProvider, sessionLimits, streamLimits, type ApiConfig } from './config.ts'
 import { createOrderStreams } from './order-streams.ts'
 import { createSaleViews } from './sale-views.ts'
@@ -52,6 +57,9 @@ export function wireCore(config: ApiConfig, log: Logger) {
   const subscriber = connectRedisSubscriber({ url: config.REDIS_URL })
   const mysql = connectMysql(config.MYSQL_URL)
   const broker = connectBroker({ url: config.AMQP_URL, namespace: config.NAMESPACE, role: 'publisher', log })
+
+  const metrics = createApiMetrics(config.COMMIT)
+  addStoreMetrics(metrics.registry, { mysql, redis, broker })
 
   const clock = createRedisClock(redis)
   redis.on('ready', () => void clock.refresh().catch(() => undefined))
@@ -100,7 +108,19 @@ export function wireCore(config: ApiConfig, log: Logger) {
     },
   })
 
-  const handOff = createHandOff({ publish: createPublishReservations(broker), log })
+  const handOff = createHandOff({
+    publish: meterPublish(metrics.registry, createPublishReservations(broker)),
+    log,
+  })
+  addGauge(
+    metrics.registry,
+    'blitzbuy_publish_kept_batches',
+    'Batches without a confirm that this process keeps and publishes again.',
+    () => handOff.keptCount(),
+  )
+  addGauge(metrics.registry, 'blitzbuy_sse_connections', 'Open streams of order events.', () =>
+    orderStreams.count(),
+  )
   const batches = createPurchaseBatches({
     reserve: createReserve(redis),
     handOff,
@@ -135,8 +155,9 @@ export function wireCore(config: ApiConfig, log: Logger) {
       : undefined
 
   return {
+    metrics,
     accounts,
-    logIn: createLogIn({ accounts, line, tries, verifyHumanCheck, log }),
+    logIn: countLogins(createLogIn({ accounts, line, tries, verifyHumanCheck, log }), metrics),
     changePassword: createChangePassword({ accounts, sessions, tries, verifyHumanCheck }),
     captchas,
     hashLine: line,
@@ -150,16 +171,16 @@ export function wireCore(config: ApiConfig, log: Logger) {
     purchase: createPurchase({ batches, readOrder, returnStock, cooldownMs }),
     purchaseTokens,
     tokenPlaces,
-    humanCheck: createHumanCheck({ captchas, places: tokenPlaces, clock }),
+    humanCheck: countAnswers(createHumanCheck({ captchas, places: tokenPlaces, clock }), metrics),
     orders,
     readOrder,
     orderStreams,
-    cancelOrder: createCancelOrder({ mysql, returnStock, cooldownMs }),
+    cancelOrder: countCancelled(createCancelOrder({ mysql, returnStock, cooldownMs }), metrics),
     /** The provider that takes payments; none where they are switched off. */
     gateway: sandbox,
     sandbox,
     orderPageUrl: createOrderPageUrl(config),
-    payments: sandbox && createPayments({ mysql, gateway: sandbox }),
+    payments: sandbox && countPaid(createPayments({ mysql, gateway: sandbox }), metrics),
     /** The connection that @fastify/redis makes known to plugins. */
     redis,
     // Purchases go on through the ledger without RabbitMQ, so it does not make the api unready.

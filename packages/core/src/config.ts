@@ -36,7 +36,16 @@ export const SharedConfig = Type.Object({
   HEALTH_PORT: Type.Integer({
     minimum: 0,
     maximum: 65_535,
-    description: 'a port from 1 to 65535 (0: any free one) for /livez and /readyz of this process',
+    description: 'a port from 1 to 65535 (0: any free one) for /livez, /readyz and /metrics of this process',
+  }),
+})
+
+/** What was built into this release; the image sets it. */
+export const BuildConfig = Type.Object({
+  COMMIT: Type.String({
+    pattern: '^[0-9a-f]{7,40}$|^unknown$',
+    default: 'unknown',
+    description: 'the commit that this release was built from, 7 to 40 hexadecimal digits',
   }),
   CRASH_AT: crashPointSetting('dies'),
   STOP_AT: crashPointSetting('stops until a SIGCONT'),

@@ -1,6 +1,8 @@
 import { createServer, type Server } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import type { Registry } from './metrics/registry.ts'
+
 /** Resolves when the dependency answers, rejects when it does not. */
 export type HealthCheck = () => Promise<unknown>
 
@@ -18,7 +20,8 @@ const CACHED_MS = 1_000
 const LOOK_AGAIN_MS = 100
 
 /**
- * /livez (this process turns its event loop) and /readyz (each dependency answers), on a port of their own.
+ * /livez (this process turns its event loop), /readyz (each dependency answers) and /metrics (for Prometheus), on a
+ * port of their own.
  *
  * The checks run once a second at most, however often somebody asks.
  */
@@ -26,6 +29,7 @@ export async function startHealthServer(options: {
   host: string
   port: number
   checks: Record<string, HealthCheck>
+  registry: Registry
 }): Promise<HealthServer> {
   let isDraining = false
   let known: { untilMs: number; result: Promise<Record<string, 'ok' | 'away'>> } | undefined
@@ -46,6 +50,19 @@ export async function startHealthServer(options: {
       response.end(JSON.stringify(body))
     }
     if (request.url === '/livez') return answer(200, { status: 'ok' })
+    if (request.url === '/metrics') {
+      options.registry.metrics().then(
+        (text) => {
+          response.writeHead(200, {
+            'content-type': options.registry.contentType,
+            'cache-control': 'no-store',
+          })
+          response.end(text)
+        },
+        () => answer(500, { status: 'failed' }),
+      )
+      return
+    }
     if (request.url !== '/readyz') return answer(404, { status: 'not-found' })
     void Promise.all([readiness(), isReady()]).then(([checks, ready]) =>
       answer(ready ? 200 : 503, { status: isDraining ? 'draining' : ready ? 'ok' : 'not-ready', checks }),

@@ -1,9 +1,10 @@
-import { CooldownConfig, HealthConfig, RulesConfig, SharedConfig } from '@blitzbuy/core/config'
+import { BuildConfig, CooldownConfig, HealthConfig, RulesConfig, SharedConfig } from '@blitzbuy/core/config'
 import { Type, type Static } from 'typebox'
 
 export const WorkerConfig = Type.Object({
   ...SharedConfig.properties,
   ...HealthConfig.properties,
+  ...BuildConfig.properties,
   PREFETCH: Type.Integer({
     minimum: 1,
     maximum: 1_000,

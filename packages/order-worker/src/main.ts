@@ -5,6 +5,7 @@ import { userSubject } from '@blitzbuy/core/gate/blacklist-subject'
 import { createStrikes, readStrikeRule } from '@blitzbuy/core/gate/strikes'
 import { createLog } from '@blitzbuy/core/log'
 import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
+import { addStoreMetrics } from '@blitzbuy/core/metrics/store-metrics'
 import { createExpireOrders } from '@blitzbuy/core/order/expire-orders'
 import { createPlaceReservations } from '@blitzbuy/core/order/place-reservations'
 import { askForReconcile } from '@blitzbuy/core/order/reconcile-sale'
@@ -24,6 +25,7 @@ import { createSettle } from '@blitzbuy/core/stock/settle'
 import { WorkerConfig } from './config.ts'
 import { subscribeToReservations, type Subscription } from './subscriptions/place-reservations.ts'
 import { createWorkOffReservations } from './work-off-reservations.ts'
+import { createWorkerMetrics } from './worker-metrics.ts'
 
 const EXPIRE_EVERY_MS = 1_000
 const RETURN_EVERY_MS = 500
@@ -41,9 +43,12 @@ await runProcess('order-worker', async () => {
   // A broker that blocks publishers, an alarm of its disk, would block the connection that acknowledges too.
   const publisher = connectBroker({ ...rabbitmq, role: 'publisher' })
 
+  const metrics = createWorkerMetrics(config.COMMIT)
+  addStoreMetrics(metrics.registry, { mysql, redis, broker })
+
   const workOff = createWorkOffReservations({
     mysql,
-    placeReservations: createPlaceReservations(mysql),
+    placeReservations: metrics.countPlacing(createPlaceReservations(mysql)),
     rejectReservations: createRejectReservations(mysql),
     publishDeadLetter: createPublishDeadLetter(publisher),
     settle: createSettle(redis),
@@ -52,7 +57,9 @@ await runProcess('order-worker', async () => {
   })
   // The health server answers while the broker is awaited.
   let subscription: Subscription | undefined
-  void subscribeToReservations({ broker, workOff, log }).then((begun) => (subscription = begun))
+  void subscribeToReservations({ broker, workOff: metrics.timeWork(workOff), metrics, log }).then(
+    (begun) => (subscription = begun),
+  )
   const health = await startHealthServer({
     ...healthAddress(config),
     checks: {
@@ -61,6 +68,7 @@ await runProcess('order-worker', async () => {
         if (!subscription) throw new Error('not subscribed yet')
       },
     },
+    registry: metrics.registry,
   })
   // A timer that runs before the first connection would only report an outage that is none.
   await redisReady(redis, FIRST_CONNECTION_MS).catch(() => undefined)
@@ -69,11 +77,14 @@ await runProcess('order-worker', async () => {
     rules: { 'order-unpaid': readStrikeRule(config.RULE_ORDER_UNPAID) },
     log,
   })
-  const strikeUnpaid = (userIds: readonly number[]): void => {
-    for (const userId of userIds) void strikes.record('order-unpaid', userSubject(userId))
+  const onUnpaid = (userIds: readonly number[], saleId: number): void => {
+    for (const userId of userIds) {
+      metrics.orderResults.count(saleId, 'expired')
+      void strikes.record('order-unpaid', userSubject(userId))
+    }
   }
   const timers = [
-    repeat('expire orders', EXPIRE_EVERY_MS, createExpireOrders(mysql, strikeUnpaid), log),
+    repeat('expire orders', EXPIRE_EVERY_MS, createExpireOrders(mysql, onUnpaid), log),
     repeat(
       'return stock',
       RETURN_EVERY_MS,

@@ -31,14 +31,21 @@ const SAFE = new Set(['GET', 'HEAD', 'OPTIONS'])
  */
 export default fp(
   async (app) => {
-    const { blacklist } = app.core
+    const { blacklist, metrics } = app.core
+
+    /** Neither the reason nor the end: both would tell a bot's owner what to change. The reference finds the entry's case. */
+    const refuseBlocked = (reply: FastifyReply, kind: 'user' | 'phone' | 'address'): false => {
+      metrics.blacklistHit(kind)
+      refuse(reply, { code: 'blocked' })
+      return false
+    }
 
     const admitAddress = (request: FastifyRequest, reply: FastifyReply): boolean => {
       const { address } = app.clientOf(request)
-      return !address || !blacklist.findAddress(address) || refuseBlocked(reply)
+      return !address || !blacklist.findAddress(address) || refuseBlocked(reply, 'address')
     }
     const admitUser = (userId: number, reply: FastifyReply): boolean =>
-      !blacklist.findUser(userId) || refuseBlocked(reply)
+      !blacklist.findUser(userId) || refuseBlocked(reply, 'user')
 
     app.decorate('admitAddress', admitAddress)
     app.decorate('admitUser', admitUser)
@@ -56,15 +63,9 @@ export default fp(
     app.decorate('admitPhone', (request, reply, done) => {
       const { phone, region } = (request.body ?? {}) as { phone?: unknown; region?: Region }
       const e164 = typeof phone === 'string' ? parsePhone(phone, region) : undefined
-      if (e164 !== undefined && blacklist.findPhone(e164)) return void refuseBlocked(reply)
+      if (e164 !== undefined && blacklist.findPhone(e164)) return void refuseBlocked(reply, 'phone')
       done()
     })
   },
   { name: 'blacklist', dependencies: ['core', 'client'] },
 )
-
-/** Neither the reason nor the end: both would tell a bot's owner what to change. The reference finds the entry's case. */
-function refuseBlocked(reply: FastifyReply): false {
-  refuse(reply, { code: 'blocked' })
-  return false
-}

@@ -57,7 +57,7 @@ interface Standing {
  */
 export default fp<{ config: LimitConfig }>(
   async (app, { config }) => {
-    const { strikes } = app.core
+    const { strikes, metrics } = app.core
     await app.register(fastifyRateLimit, {
       global: false,
       store: createStoreClass(app.core.sharedBuckets, app.log),
@@ -93,6 +93,7 @@ export default fp<{ config: LimitConfig }>(
         if (!exceeded) return
         const subject = exceeded === user && account ? userSubject(account.userId) : addressSubject(request)
         noteBreach(exceeded.policy, subject)
+        metrics.rateLimited(exceeded.policy.name)
         refuse(reply, { code: 'rate-limited', retryAfterMs: exceeded.leftMs })
         return reply
       }
@@ -137,6 +138,7 @@ export default fp<{ config: LimitConfig }>(
       if (count <= policy.max) return true
       tell(reply, [{ policy, remaining: 0, leftMs, isExceeded: true }])
       noteBreach(policy, subject())
+      metrics.rateLimited(policy.name)
       refuse(reply, { code: 'rate-limited', retryAfterMs: leftMs })
       return false
     }

@@ -38,6 +38,7 @@ export default fp(
         app.route({
           url,
           method: others,
+          config: { isRefusal: true },
           // Before the body is read: it is not wanted, whatever it is.
           onRequest: (_request, reply, _done) =>
             void refuse(reply.header('allow', allow), { code: 'method-not-allowed' }),

@@ -3,6 +3,7 @@ import { createPool, type Connection, type PoolConnection } from 'mysql2/promise
 
 import { withDeadline } from '../deadline.ts'
 import { StoreAway } from '../errors.ts'
+import { createBuckets, type Buckets } from '../metrics/buckets.ts'
 
 /** One borrowed connection: drizzle for ordinary queries, mysql2 itself where a bulk statement pays. */
 export interface Session {
@@ -23,7 +24,17 @@ export interface Mysql {
    * @throws StoreAway also when the answer to COMMIT was lost: the outcome is `unknown`.
    */
   transaction<T>(work: (session: Session) => Promise<T>, deadlineMs?: number): Promise<T>
+  readonly pool: PoolFigures
   close(): Promise<void>
+}
+
+/** How the pool stands, for whoever watches it. */
+export interface PoolFigures {
+  usedCount(): number
+  idleCount(): number
+  waitingCount(): number
+  /** How long borrowers kept a connection: where a pool that is too small shows first. */
+  readonly holdSeconds: Buckets
 }
 
 const DEADLINE_MS = 1_500
@@ -65,6 +76,10 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
     flags: ['-FOUND_ROWS'],
   })
 
+  let usedCount = 0
+  let waitingCount = 0
+  const holdSeconds = createBuckets()
+
   // Statements on one connection are answered in order, so these are in force before the borrower's first query.
   pool.on('connection', (connection) => {
     const onError = (error: Error | null): void => {
@@ -83,13 +98,18 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
     const endsAtMs = performance.now() + deadlineMs
     const borrowed = pool.getConnection()
     let connection: PoolConnection
+    waitingCount += 1
     try {
       connection = await withDeadline(borrowed, deadlineMs, () => new Error('no free connection in time'))
     } catch (error) {
       // A connection that arrives after its borrower has left goes back to the pool.
       borrowed.then((late) => late.release()).catch(() => undefined)
       throw new StoreAway('mysql', 'not-sent', error)
+    } finally {
+      waitingCount -= 1
     }
+    usedCount += 1
+    const borrowedAtMs = performance.now()
     try {
       const result = await withDeadline(
         work({ orm: drizzle({ client: connection }), connection }),
@@ -104,6 +124,9 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
       if (fault instanceof StoreAway) connection.destroy()
       else connection.release()
       throw fault
+    } finally {
+      usedCount -= 1
+      holdSeconds.observe((performance.now() - borrowedAtMs) / 1000)
     }
   }
 
@@ -135,7 +158,22 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
     }
   }
 
-  return { use, transaction, close: () => pool.end() }
+  return {
+    use,
+    transaction,
+    pool: {
+      usedCount: () => usedCount,
+      idleCount: () => freeCount(pool.pool),
+      waitingCount: () => waitingCount,
+      holdSeconds,
+    },
+    close: () => pool.end(),
+  }
+}
+
+/** mysql2 keeps its free connections in a field that its types do not name. */
+function freeCount(pool: object): number {
+  return (pool as { _freeConnections?: { length: number } })._freeConnections?.length ?? 0
 }
 
 /** The server's or the driver's code of an error, also below drizzle's wrapping, e.g. `ER_DUP_ENTRY`. */

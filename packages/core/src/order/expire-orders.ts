@@ -20,7 +20,7 @@ export type ExpireOrders = () => Promise<number>
 /** @param onUnpaid hears, after the commit, whose orders were ended; a crash in between is a strike that nobody gets. */
 export function createExpireOrders(
   mysql: Mysql,
-  onUnpaid: (userIds: readonly number[]) => void = () => undefined,
+  onUnpaid: (userIds: readonly number[], saleId: number) => void = () => undefined,
 ): ExpireOrders {
   /** Until nothing is due, or what is due is being paid right now: a backlog must not wait for the next second. */
   return async () => {
@@ -54,7 +54,7 @@ export function createExpireOrders(
       )
       if (userIds.length > 0) crashPoint('after-expire-commit')
       endedCount += userIds.length
-      onUnpaid(userIds)
+      onUnpaid(userIds, saleId)
     }
     return { dueCount: due.length, endedCount }
   }

@@ -15,7 +15,8 @@ export type StartOutcome =
   | { kind: 'not_payable'; state: OrderState }
 
 export type EventOutcome =
-  | { kind: 'paid' | 'failed' | 'duplicate' }
+  | { kind: 'paid'; saleId: number }
+  | { kind: 'failed' | 'duplicate' }
   | { kind: 'refund_due'; cause: RefundCause }
   /** No payment of ours: nothing is stored, and the provider sends it again. */
   | { kind: 'unknown_payment' }
@@ -81,9 +82,9 @@ export function createPayments({ mysql, gateway }: { mysql: Mysql; gateway: Paym
           [event.paymentId, gateway.provider],
         )
         if (!named) return { kind: 'unknown_payment' }
-        const state = await lockOrder(connection, named.orderId)
+        const order = await lockOrder(connection, named.orderId)
         const payment = await lockCapture(connection, gateway.provider, named.id, event)
-        return decide(connection, event, payment, state)
+        return decide(connection, event, payment, order)
       })
       if (outcome.kind === 'paid') crashPoint('after-pay-commit')
       return outcome
@@ -124,12 +125,14 @@ async function beginPayment(connection: Connection, provider: string, orderId: s
   return { kind: 'begun' as const, payment: payment as PaymentRow, payBeforeMs }
 }
 
-async function lockOrder(connection: Connection, orderId: string): Promise<OrderState | undefined> {
-  const [[order]] = await connection.query<(RowDataPacket & { state: OrderState })[]>(
-    'SELECT state FROM orders WHERE id = ? FOR UPDATE',
+type LockedOrder = { state: OrderState; saleId: number }
+
+async function lockOrder(connection: Connection, orderId: string): Promise<LockedOrder | undefined> {
+  const [[order]] = await connection.query<(RowDataPacket & LockedOrder)[]>(
+    'SELECT state, sale_id AS saleId FROM orders WHERE id = ? FOR UPDATE',
     [orderId],
   )
-  return order?.state
+  return order
 }
 
 /** The row of this very capture. A second one of the same payment gets a row of its own: it is money too. */
@@ -166,7 +169,7 @@ async function decide(
   connection: Connection,
   event: PaymentEvent,
   payment: PaymentRow,
-  orderState: OrderState | undefined,
+  order: LockedOrder | undefined,
 ): Promise<EventOutcome> {
   const isOpen = payment.state === 'started' || payment.state === 'failed'
   // Money that was taken stays taken, whatever comes late or again.
@@ -176,17 +179,17 @@ async function decide(
     return { kind: 'failed' }
   }
 
-  const cause = refundCause(event, payment, orderState)
+  const cause = refundCause(event, payment, order?.state)
   await connection.query(
     'UPDATE payments SET state = ?, cause = ?, captured_cents = ?, captured_currency = ? WHERE id = ?',
     [cause ? 'refund_due' : 'succeeded', cause ?? null, event.amountCents, event.currency, payment.id],
   )
-  if (cause) return { kind: 'refund_due', cause }
+  if (cause || !order) return { kind: 'refund_due', cause: cause ?? 'order-ended' }
   await connection.query(
     `UPDATE orders SET state = 'paid', paid_at = UTC_TIMESTAMP(3) WHERE id = ? AND state = 'awaiting_payment'`,
     [payment.orderId],
   )
-  return { kind: 'paid' }
+  return { kind: 'paid', saleId: order.saleId }
 }
 
 function refundCause(

@@ -23,6 +23,8 @@ export interface Poison {
 }
 
 export interface Placing extends Decided {
+  /** Those decisions that were taken now, and did not stand before. */
+  taken: readonly Decision[]
   /** MySQL had no units for somebody to whom Redis had given some: the two differ. */
   isShort: boolean
   /** Nothing was decided about these; everything else was. */
@@ -76,7 +78,7 @@ export function createPlaceReservations(mysql: Mysql): PlaceReservations {
       if (code === undefined || !UNSTORABLE.has(code) || !first) throw error
       if (reservations.length === 1) {
         const unstorable = { reservation: first, cause: 'unstorable', detail: code } as const
-        return { decidedAtMs: Infinity, decisions: [], isShort: false, poison: [...poison, unstorable] }
+        return { decidedAtMs: Infinity, decisions: [], taken: [], isShort: false, poison: [...poison, unstorable] }
       }
       const middle = Math.ceil(reservations.length / 2)
       const before = await placeOrHalve(saleId, reservations.slice(0, middle), poison)
@@ -84,6 +86,7 @@ export function createPlaceReservations(mysql: Mysql): PlaceReservations {
       return {
         decidedAtMs: Math.min(before.decidedAtMs, after.decidedAtMs),
         decisions: [...before.decisions, ...after.decisions],
+        taken: [...before.taken, ...after.taken],
         isShort: before.isShort || after.isShort,
         poison: [...before.poison, ...after.poison],
       }
@@ -115,7 +118,7 @@ async function place(
       cause: 'unknown-sale' as const,
       detail: `there is no sale ${saleId}`,
     }))
-    return { decidedAtMs, decisions: known, isShort: false, poison: [...poison, ...strays] }
+    return { decidedAtMs, decisions: known, taken: [], isShort: false, poison: [...poison, ...strays] }
   }
   const holders = await readHolders(connection, saleId, undecided)
 
@@ -128,7 +131,7 @@ async function place(
     await connection.query('UPDATE sales SET units_sold = units_sold + ? WHERE id = ?', [unitsTaken, saleId])
   }
   crashPoint('before-commit')
-  return { decidedAtMs, decisions: [...known, ...decisions], isShort, poison }
+  return { decidedAtMs, decisions: [...known, ...decisions], taken: decisions, isShort, poison }
 }
 
 /** A message that comes twice brings each reservation twice; two that only share their id are not the same. */

@@ -7,6 +7,8 @@ import { topology, type TopologyOptions } from './topology.ts'
 export interface Broker {
   /** The broker while it is connected, else undefined. */
   current(): BrokerAsPromised | undefined
+  /** Whether it takes no messages for now: it is short of memory or disk. */
+  isBlocked(): boolean
   /** Resolves at the first connection. */
   connected: Promise<BrokerAsPromised>
   close(): Promise<void>
@@ -24,6 +26,7 @@ export function connectBroker(options: TopologyOptions & { log: Logger }): Broke
   const { log } = options
   let broker: BrokerAsPromised | undefined
   let isUp = false
+  let isBlocked = false
   let closing = false
   let timer: NodeJS.Timeout | undefined
   let resolveConnected: (broker: BrokerAsPromised) => void = () => undefined
@@ -45,8 +48,17 @@ export function connectBroker(options: TopologyOptions & { log: Logger }): Broke
       created.on('disconnect', () => {
         isUp = false
       })
+      created.on('blocked', (reason: unknown) => {
+        isBlocked = true
+        log.warn({ reason: String(reason) }, 'the broker takes no messages')
+      })
+      created.on('unblocked', () => {
+        isBlocked = false
+        log.info('the broker takes messages again')
+      })
       created.on('vhost_initialised', () => {
         isUp = true
+        isBlocked = false
         log.info('broker connected again')
       })
       resolveConnected(created)
@@ -62,6 +74,7 @@ export function connectBroker(options: TopologyOptions & { log: Logger }): Broke
   return {
     connected,
     current: () => (isUp ? broker : undefined),
+    isBlocked: () => isBlocked,
     async close() {
       closing = true
       clearTimeout(timer)

@@ -9,7 +9,7 @@ export interface QueueLook {
 }
 
 /**
- * Looks at the queue of reservations without touching it.
+ * Looks at a queue without touching it.
  *
  * @returns undefined when the broker does not answer, or has no such queue.
  */
@@ -22,9 +22,13 @@ export function isTaken(look: QueueLook | undefined): boolean {
   return look !== undefined && look.readyCount === 0 && look.consumerCount > 0
 }
 
-export function createLookAtQueue(broker: Broker, options: { url: string; namespace: string }): LookAtQueue {
-  const { url, namespace } = options
-  const { queue } = topologyNames(namespace)
+/** @param of which queue: the one of reservations, or that of the dead letters. */
+export function createLookAtQueue(
+  broker: Broker,
+  { url, namespace }: { url: string; namespace: string },
+  of: 'queue' | 'deadLetterQueue' = 'queue',
+): LookAtQueue {
+  const queue = topologyNames(namespace)[of]
   const vhost = decodeURIComponent(new URL(url).pathname.slice(1)) || '/'
 
   return async () => {

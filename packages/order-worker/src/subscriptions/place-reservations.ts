@@ -8,6 +8,7 @@ import { readReservationsMade } from '@blitzbuy/core/reservation/reservations-ma
 
 import { createGatherer } from '../gather.ts'
 import type { Delivered, WorkOffReservations } from '../work-off-reservations.ts'
+import type { WorkerMetrics } from '../worker-metrics.ts'
 
 export interface Subscription {
   /** Takes no more, finishes what it holds; what is not finished in time goes back to the queue. */
@@ -22,9 +23,10 @@ const SUBSCRIBE_AGAIN_MS = 500
 export async function subscribeToReservations(deps: {
   broker: Broker
   workOff: WorkOffReservations
+  metrics: Pick<WorkerMetrics, 'delivered' | 'done'>
   log: Logger
 }): Promise<Subscription> {
-  const { broker, workOff, log } = deps
+  const { broker, workOff, metrics, log } = deps
   const gatherer = createGatherer<Delivered>({
     weightMax: RESERVATIONS_PER_BATCH,
     lingerMs: LINGER_MS,
@@ -60,10 +62,11 @@ export async function subscribeToReservations(deps: {
   }
 
   function take(
-    message: { properties: { messageId?: unknown } },
+    message: { properties: { messageId?: unknown }; fields: { redelivered?: boolean } },
     content: Buffer | string,
     ackOrNack: (error?: Error) => void,
   ): void {
+    metrics.delivered(message.fields.redelivered === true)
     const body = Buffer.isBuffer(content) ? content : Buffer.from(content)
     const messageId = typeof message.properties.messageId === 'string' ? message.properties.messageId : ''
     const read = readReservationsMade(body)
@@ -72,7 +75,10 @@ export async function subscribeToReservations(deps: {
         read.kind === 'message'
           ? { kind: 'reservations', messageId, ...read.message }
           : { kind: 'unreadable', messageId, body, problem: read.problem },
-      ack: () => ackOrNack(),
+      ack: () => {
+        metrics.done()
+        ackOrNack()
+      },
     })
   }
 }

@@ -27,6 +27,7 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
   app.post(
     '/sales/:saleId/orders',
     {
+      config: { isPurchase: true },
       schema: { params: SaleParams, body: PurchaseBody, response: { 200: OrderAnswer, 202: PurchaseAnswer } },
       onRequest: (request, reply, done) => {
         // Whose answer was lost may hold the last unit: a retry asks the stock itself.

@@ -34,7 +34,7 @@ const DECIDED_AFTER_MS = 5_000
 
 /** The sale list, one sale, and buying by a form. */
 const salePages: FastifyPluginAsync = async (app) => {
-  const { saleViews, readOrder, purchaseTokens, tokenPlaces, purchase, flags, clock } = app.core
+  const { saleViews, readOrder, purchaseTokens, tokenPlaces, purchase, flags, clock, metrics } = app.core
 
   app.get('/', async (_request, reply) => {
     const sales = await saleViews.list()
@@ -110,11 +110,16 @@ const salePages: FastifyPluginAsync = async (app) => {
     })
     switch (outcome.kind) {
       case 'reserved':
+        metrics.purchase(saleId, 'reserved')
         return reply.redirect(`/orders/${outcome.orderId}`, 303)
       case 'already_ordered':
+        metrics.purchase(saleId, 'already_reserved')
         return reply.redirect(`/orders/${outcome.order.orderId}`, 303)
-      default:
-        return reply.redirect(pathAfter(refusalOfPurchase(outcome, sale, clock.nowMs()), saleId), 303)
+      default: {
+        const refusal = refusalOfPurchase(outcome, sale, clock.nowMs())
+        metrics.purchaseRefused(saleId, refusal.code)
+        return reply.redirect(pathAfter(refusal, saleId), 303)
+      }
     }
   })
 
