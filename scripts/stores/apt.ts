@@ -21,6 +21,7 @@ const servicesOf: Record<string, string[]> = {
   'mariadb-server': ['mariadb'],
   'redis-server': ['redis-server'],
   'rabbitmq-server': ['rabbitmq-server', 'epmd'],
+  prometheus: ['prometheus'],
 }
 
 /** Whether this is root on Debian or one of its children. */

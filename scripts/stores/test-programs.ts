@@ -28,6 +28,14 @@ export const TESSERACT: TestProgram = {
   variable: 'TESSERACT_PATH',
 }
 
+/** Comes with Prometheus, which reads our metrics, rules and dashboards in a test. */
+export const PROMETHEUS: TestProgram = {
+  name: 'Prometheus',
+  path: '/usr/bin/prometheus',
+  debianPackage: 'prometheus',
+  variable: 'PROMETHEUS_PATH',
+}
+
 /** Sees to a program for the tests; throws, in words, where there is none and none can be had. */
 export async function findOrInstall(
   program: TestProgram,

@@ -5,7 +5,7 @@ import { performance } from 'node:perf_hooks'
 import { build, root } from '../prepare.mjs'
 import { lastLines, run } from '../run.mjs'
 import { paint, took, type Steps } from '../steps.mjs'
-import { CHROMIUM, TESSERACT, findOrInstall } from '../stores/test-programs.ts'
+import { CHROMIUM, PROMETHEUS, TESSERACT, findOrInstall } from '../stores/test-programs.ts'
 import { makeTemporaryFolder } from '../stores/temporary-folder.ts'
 import { countTests, type TestCounts } from './count-tests.ts'
 
@@ -47,7 +47,7 @@ export async function runTests({ filter, steps, signal }: RunTestsOptions): Prom
     for (const [name, ...command] of checks) {
       await check(name, () => steps.step(name, () => runTool(command, signal)))
     }
-    for (const program of [CHROMIUM, TESSERACT]) {
+    for (const program of [CHROMIUM, TESSERACT, PROMETHEUS]) {
       await check(program.name, () => findOrInstall(program, steps.say, signal))
     }
   }

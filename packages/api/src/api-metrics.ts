@@ -70,6 +70,19 @@ const PROVES_SALE = new Set<PurchaseCount>([
   'cooling_down',
 ])
 
+const LOGIN_RESULTS = ['logged_in', 'credentials_invalid', 'captcha_required', 'overloaded']
+const CAPTCHA_RESULTS = ['solved', 'incorrect', 'expired', 'exhausted']
+const RULES = [
+  'auth-address',
+  'auth-user',
+  'challenge-address',
+  'challenge-user',
+  'purchase-address',
+  'purchase-user',
+  'purchase-retry',
+  'not-found',
+]
+
 /** The answers of one route, each status with its times. */
 export interface RouteSeries {
   answered(status: number, seconds: number): void
@@ -144,21 +157,41 @@ export function createApiMetrics(commit: string): ApiMetrics {
       attempts.count(saleId, outcome, PROVES_SALE.has(outcome))
     },
     orderResults,
-    login: counted(registry, 'blitzbuy_login_total', 'Logins by how they ended.', 'result'),
-    captcha: counted(registry, 'blitzbuy_captcha_total', 'Answers to the human check.', 'result'),
-    rateLimited: counted(registry, 'blitzbuy_rate_limited_total', 'Requests that a limit refused.', 'rule'),
+    login: counted(registry, 'blitzbuy_login_total', 'Logins by how they ended.', 'result', LOGIN_RESULTS),
+    captcha: counted(
+      registry,
+      'blitzbuy_captcha_total',
+      'Answers to the human check.',
+      'result',
+      CAPTCHA_RESULTS,
+    ),
+    rateLimited: counted(
+      registry,
+      'blitzbuy_rate_limited_total',
+      'Requests that a limit refused.',
+      'rule',
+      RULES,
+    ),
     blacklistHit: counted(
       registry,
       'blitzbuy_blacklist_hits_total',
       'Requests that the blacklist refused.',
       'kind',
+      ['user', 'phone', 'address'],
     ),
   }
 }
 
 /** A counter with one label; its values are names of ours, never what a client has sent. */
-function counted(registry: Registry, name: string, help: string, label: string): (value: string) => void {
-  const counts = new Map<string, number>()
+function counted(
+  registry: Registry,
+  name: string,
+  help: string,
+  label: string,
+  values: readonly string[],
+): (value: string) => void {
+  // There from the start: a counter that appears with its first event hides that event from every rate.
+  const counts = new Map(values.map((value) => [value, 0]))
   addCounter(registry, name, help, () =>
     [...counts].map(([value, count]) => ({ labels: { [label]: value }, value: count })),
   )

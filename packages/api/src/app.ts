@@ -17,6 +17,7 @@ import limits from './plugins/limits.ts'
 import metrics from './plugins/metrics.ts'
 import methodNotAllowed, { METHODS } from './plugins/method-not-allowed.ts'
 import redis from './plugins/redis.ts'
+import requestId from './plugins/request-id.ts'
 import securityHeadersOnAll, { securityHeaders, type SecurityHeaders } from './plugins/security-headers.ts'
 import session from './plugins/session.ts'
 import views from './plugins/views.ts'
@@ -67,6 +68,7 @@ export async function buildApi(deps: {
   await app.register(drain)
   await app.register(core, { core: deps.core })
   await app.register(metrics)
+  await app.register(requestId)
   await app.register(redis)
   await app.register(client)
   await app.register(limits, { config })
@@ -104,7 +106,8 @@ export async function buildApi(deps: {
 function createApp(config: ApiConfig, log: Logger, headers: SecurityHeaders): FastifyInstance {
   return Fastify({
     loggerInstance: log as FastifyBaseLogger,
-    logController: new LogController({ disableRequestLogging: true }),
+    // The id is called as in the messages and in the other processes' lines: one search finds all.
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     // Never a client's header: it would let anybody write into the logs of somebody else's request.
     requestIdHeader: false,
     genReqId: createRequestIds(),

@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import type { Registry } from './metrics/registry.ts'
+import { addGauge, type Registry } from './metrics/registry.ts'
 
 /** Resolves when the dependency answers, rejects when it does not. */
 export type HealthCheck = () => Promise<unknown>
@@ -41,8 +41,15 @@ export async function startHealthServer(options: {
     return known.result
   }
 
+<<<<<<< HEAD
   const isReady = async (): Promise<boolean> =>
     !isDraining && Object.values(await readiness()).every((state) => state === 'ok')
+=======
+  addGauge(options.registry, 'blitzbuy_ready', '1 while /readyz answers 200.', async () => {
+    const checks = await readiness()
+    return Number(!isDraining && Object.values(checks).every((state) => state === 'ok'))
+  })
+>>>>>>> b6d16f3 (feat: dashboards, alerts, one request id from answer to order; the runbook begins)
 
   const server = createServer((request, response) => {
     const answer = (status: number, body: unknown): void => {

@@ -12,7 +12,7 @@ import {
 } from '@blitzbuy/core/order/place-reservations'
 import type { RejectReservations } from '@blitzbuy/core/order/reject-reservations'
 import type { PublishDeadLetter } from '@blitzbuy/core/rabbitmq/publish'
-import type { ReservationsMade } from '@blitzbuy/core/reservation/reservations-made'
+import { requestsOf, type ReservationsMade } from '@blitzbuy/core/reservation/reservations-made'
 import { groupBySale } from '@blitzbuy/core/sale/group-by-sale'
 import type { Settle } from '@blitzbuy/core/stock/settle'
 
@@ -79,7 +79,16 @@ export function createWorkOffReservations(deps: {
     // Its minute comes anyway: not worth holding up these messages.
     if (placing.isShort) await askForReconcile(saleId).catch(() => undefined)
     for (const poison of placing.poison) await bury(saleId, poison, messages, signal)
-    log.debug({ saleId, reservations: reservations.length, messages: messages.length }, 'placed and settled')
+    const rejected = placing.decisions.filter(({ state }) => state === 'rejected')
+    log.info(
+      {
+        saleId,
+        messages: messages.length,
+        orders: requestsOf({ reservations }),
+        ...(rejected.length > 0 && { rejected: rejected.map(({ orderId }) => orderId) }),
+      },
+      'placed and settled',
+    )
   }
 
   /** Nobody knows whose it is: the ledger does, and relays its buyers. */

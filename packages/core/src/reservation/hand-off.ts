@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 
 import type { PublishReservations } from '../rabbitmq/publish.ts'
-import type { ReservationsMade } from './reservations-made.ts'
+import { requestsOf, type ReservationsMade } from './reservations-made.ts'
 
 /**
  * How sure the hand-off of a reservation is: the broker has confirmed it, or only Redis' ledger has it, and it
@@ -76,9 +76,14 @@ export function createHandOff(deps: { publish: PublishReservations; log: Logger 
     if (isBrokerSilent) return keep(body)
     try {
       await publish(body, CONFIRM_DEADLINE_MS)
+      if (log.isLevelEnabled('debug'))
+        log.debug({ saleId: message.saleId, orders: requestsOf(message) }, 'handed off')
       return 'confirmed'
     } catch (error) {
-      log.warn({ err: error, saleId: message.saleId }, 'no confirm; the ledger has the reservations')
+      log.warn(
+        { err: error, saleId: message.saleId, orders: requestsOf(message) },
+        'no confirm; the ledger has the reservations',
+      )
       isBrokerSilent = true
       return keep(body)
     }

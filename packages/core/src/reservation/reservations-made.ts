@@ -31,6 +31,11 @@ export const ReservationsMade = Type.Object(
 )
 export type ReservationsMade = Static<typeof ReservationsMade>
 
+/** Order ids with the request that each came from, for log lines: how one purchase is followed over all processes. */
+export function requestsOf({ reservations }: Pick<ReservationsMade, 'reservations'>): Record<string, string> {
+  return Object.fromEntries(reservations.map(({ orderId, requestId }) => [orderId, requestId]))
+}
+
 const compiled = Compile(ReservationsMade)
 
 /** The message in a body, or what is wrong with it. */
