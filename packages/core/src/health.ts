@@ -41,15 +41,11 @@ export async function startHealthServer(options: {
     return known.result
   }
 
-<<<<<<< HEAD
   const isReady = async (): Promise<boolean> =>
     !isDraining && Object.values(await readiness()).every((state) => state === 'ok')
-=======
-  addGauge(options.registry, 'blitzbuy_ready', '1 while /readyz answers 200.', async () => {
-    const checks = await readiness()
-    return Number(!isDraining && Object.values(checks).every((state) => state === 'ok'))
-  })
->>>>>>> b6d16f3 (feat: dashboards, alerts, one request id from answer to order; the runbook begins)
+  addGauge(options.registry, 'blitzbuy_ready', '1 while /readyz answers 200.', async () =>
+    Number(await isReady()),
+  )
 
   const server = createServer((request, response) => {
     const answer = (status: number, body: unknown): void => {

@@ -78,7 +78,13 @@ export function createPlaceReservations(mysql: Mysql): PlaceReservations {
       if (code === undefined || !UNSTORABLE.has(code) || !first) throw error
       if (reservations.length === 1) {
         const unstorable = { reservation: first, cause: 'unstorable', detail: code } as const
-        return { decidedAtMs: Infinity, decisions: [], taken: [], isShort: false, poison: [...poison, unstorable] }
+        return {
+          decidedAtMs: Infinity,
+          decisions: [],
+          taken: [],
+          isShort: false,
+          poison: [...poison, unstorable],
+        }
       }
       const middle = Math.ceil(reservations.length / 2)
       const before = await placeOrHalve(saleId, reservations.slice(0, middle), poison)
