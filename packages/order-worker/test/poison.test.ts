@@ -16,6 +16,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { addWarmSale, newUserId, unitsLeft, useOwnStores } from '../../core/test/own-stores.ts'
 import { subscribeToReservations, type Subscription } from '../src/subscriptions/place-reservations.ts'
 import { createWorkOffReservations, type Delivered } from '../src/work-off-reservations.ts'
+import { createWorkerMetrics } from '../src/worker-metrics.ts'
 
 /** MySQL's datetime ends in the year 9999; the schema of the message lets this one through. */
 const BEYOND_MYSQL_MS = 2 ** 48 - 1
@@ -44,6 +45,7 @@ beforeAll(async () => {
   publisher = connectBroker({ ...options, role: 'publisher' })
   await publisher.connected
   subscription = await subscribeToReservations({
+    metrics: createWorkerMetrics('unknown'),
     broker,
     workOff: workOffWith(createPublishDeadLetter(publisher)),
     log,
