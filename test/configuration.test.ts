@@ -44,6 +44,7 @@ const LIMITS_OF_API = {
   LIMIT_AUTH_ADDRESS: '300',
   LIMIT_PURCHASE_USER: '0/10',
   RULE_LIMIT_BREACH: '10/600',
+  SHED_LOGINS_DELAY_MS: 'soon',
 }
 
 const LIMITS = { HEADERS_TIMEOUT_MS: '0', REQUEST_TIMEOUT_MS: 'never', IDLE_TIMEOUT_MS: '-1' }
@@ -184,5 +185,13 @@ describe('a secret', () => {
     })
     expect(output).toContain('SESSION_SECRETS')
     expect(output).not.toContain('hunter2')
+  })
+})
+
+describe('an api that would refuse purchases before pages', () => {
+  it('does not start, and says which threshold is too small', async () => {
+    const { code, output } = await startWith('api', { ...GOOD, SHED_PURCHASES_DELAY_MS: '100' })
+    expect(code).toBe(1)
+    expect(output).toContain('SHED_PURCHASES_DELAY_MS is too small; expected SHED_LOGINS_DELAY_MS or more')
   })
 })

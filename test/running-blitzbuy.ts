@@ -22,6 +22,13 @@ export interface RunningProcess {
   restart(): Promise<void>
 }
 
+/** Later than any test takes: see test/load-shedding.test.ts for those who are refused. */
+export const NEVER_SHED = {
+  SHED_BROWSING_DELAY_MS: '60000',
+  SHED_LOGINS_DELAY_MS: '60000',
+  SHED_PURCHASES_DELAY_MS: '60000',
+}
+
 /** Starts processes on a test file's own stores; whatever still runs is ended after the tests. */
 export function useProcesses(stores: OwnStores, changes: Record<string, string> = {}) {
   const secrets = {
@@ -69,6 +76,8 @@ export function useProcesses(stores: OwnStores, changes: Record<string, string> 
       PUBLIC_ORIGIN: `http://127.0.0.1:${port}`,
       // Limits stay on: whoever plays many shoppers gives each an address of their own.
       TRUSTED_PROXIES: '127.0.0.1',
+      // A machine that is busy with other tests is late by itself.
+      ...NEVER_SHED,
       ...secrets,
       ...changes,
     }

@@ -13,6 +13,7 @@ import core from './plugins/core.ts'
 import crossSite from './plugins/cross-site.ts'
 import deviceCookie from './plugins/device-cookie.ts'
 import drain from './plugins/drain.ts'
+import loadShedding from './plugins/load-shedding.ts'
 import limits from './plugins/limits.ts'
 import metrics from './plugins/metrics.ts'
 import methodNotAllowed, { METHODS } from './plugins/method-not-allowed.ts'
@@ -66,6 +67,8 @@ export async function buildApi(deps: {
   await app.register(securityHeadersOnAll, { headers })
   await app.register(methodNotAllowed)
   await app.register(drain)
+  // Before session and body, and before anything that costs.
+  await app.register(loadShedding, { thresholds: config })
   await app.register(core, { core: deps.core })
   await app.register(metrics)
   await app.register(requestId)

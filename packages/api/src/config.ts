@@ -81,6 +81,10 @@ export const ApiConfig = Type.Object({
   LIMIT_PURCHASE_USER: limitSetting('60/10'),
   LIMIT_PURCHASE_RETRY: limitSetting('10/10'),
   LIMIT_NOT_FOUND: limitSetting('300/60'),
+  // How late the event loop may be until requests are refused, in this order.
+  SHED_BROWSING_DELAY_MS: lateness('pages and lists', 300),
+  SHED_LOGINS_DELAY_MS: lateness('new logins', 600),
+  SHED_PURCHASES_DELAY_MS: lateness('purchases and payments', 1_200),
   // Open streams of order events; who is refused one polls instead.
   STREAMS_MAX: Type.Integer({
     minimum: 0,
@@ -111,6 +115,15 @@ export const ApiConfig = Type.Object({
 })
 export type ApiConfig = Readonly<Static<typeof ApiConfig>>
 
+function lateness(what: string, defaultMs: number) {
+  return Type.Integer({
+    minimum: 1,
+    maximum: 60_000,
+    default: defaultMs,
+    description: `how many milliseconds (1 to 60000) the event loop is late when ${what} are refused`,
+  })
+}
+
 function timeout(what: string, defaultMs: number) {
   return Type.Integer({
     minimum: 100,
@@ -124,12 +137,27 @@ function timeout(what: string, defaultMs: number) {
 const LOCAL_ORIGIN = /^http:\/\/(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/
 
 /** For `loadConfig`: a production that shoppers would reach without TLS does not start. */
-export const checkApiConfig: CheckConfig<typeof ApiConfig> = ({ NODE_ENV, PUBLIC_ORIGIN }) => {
+export const checkApiConfig: CheckConfig<typeof ApiConfig> = (config) => [
+  ...findOpenSite(config),
+  ...findUnorderedShedding(config),
+]
+
+function findOpenSite({ NODE_ENV, PUBLIC_ORIGIN }: Partial<ApiConfig>): string[] {
   if (NODE_ENV !== 'production' || PUBLIC_ORIGIN === undefined) return []
   if (PUBLIC_ORIGIN.startsWith('https:') || LOCAL_ORIGIN.test(PUBLIC_ORIGIN)) return []
   return [
     'PUBLIC_ORIGIN is malformed; expected an https:// origin with NODE_ENV=production (http:// only for localhost)',
   ]
+}
+
+/** Purchases would be refused while pages are still served. */
+function findUnorderedShedding(config: Partial<ApiConfig>): string[] {
+  const names = ['SHED_BROWSING_DELAY_MS', 'SHED_LOGINS_DELAY_MS', 'SHED_PURCHASES_DELAY_MS'] as const
+  return names.flatMap((name, at) => {
+    const before = names[at - 1]
+    const isOrdered = before === undefined || (config[before] ?? 0) <= (config[name] ?? Infinity)
+    return isOrdered ? [] : [`${name} is too small; expected ${before} or more`]
+  })
 }
 
 /** Where a provider sends the buyer's browser back to. */

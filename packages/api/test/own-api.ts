@@ -6,6 +6,7 @@ import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fas
 import { afterAll, beforeAll } from 'vitest'
 
 import { readCaptcha } from '../../../test/pass-gate.ts'
+import { NEVER_SHED } from '../../../test/running-blitzbuy.ts'
 import { useOwnStores, type OwnStores } from '../../core/test/own-stores.ts'
 import { buildApi } from '../src/app.ts'
 import { ApiConfig } from '../src/config.ts'
@@ -49,6 +50,7 @@ export function useApiOn(stores: OwnStores, changes: Record<string, string> = {}
       TRUSTED_PROXIES: '127.0.0.1',
       PURCHASE_TOKEN_SECRETS: 'p'.repeat(32),
       PAYMENT_CALLBACK_SECRETS: 'c'.repeat(32),
+      ...NEVER_SHED,
       ...changes,
     })
     const log = createLog({ name: 'api', level: 'fatal' })
