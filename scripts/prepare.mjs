@@ -183,7 +183,8 @@ function buildState() {
   const outcome = []
   for (const name of readdirSync(join(root, 'packages'))) {
     const folder = join('packages', name)
-    sources.push(join(folder, 'tsconfig.json'), ...filesBelow(join(folder, 'src')))
+    sources.push(join(folder, 'tsconfig.json'), join(folder, 'build-assets.mjs'))
+    for (const part of ['src', 'client', 'styles']) sources.push(...filesBelow(join(folder, part)))
     const built = filesBelow(join(folder, 'dist'))
     if (built.length === 0) outcome.push(`${folder}: not built`)
     for (const file of built) {

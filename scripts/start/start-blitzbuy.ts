@@ -59,7 +59,8 @@ export async function startBlitzBuy(options: StartOptions): Promise<void> {
       note(started.origin === 'local' ? `private ones, their data in ${folder}` : origins[started.origin])
       return started
     })
-    if (!options.watch) await build(steps, signal)
+    // Also when the sources are run: browsers get what was built.
+    await build(steps, signal)
 
     const port = await choosePort(wantedPort, steps)
     const address = `http://localhost:${port}`

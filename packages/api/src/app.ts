@@ -14,6 +14,7 @@ import crossSite from './plugins/cross-site.ts'
 import deviceCookie from './plugins/device-cookie.ts'
 import drain from './plugins/drain.ts'
 import loadShedding from './plugins/load-shedding.ts'
+import language from './plugins/language.ts'
 import limits from './plugins/limits.ts'
 import metrics from './plugins/metrics.ts'
 import methodNotAllowed, { METHODS } from './plugins/method-not-allowed.ts'
@@ -65,6 +66,7 @@ export async function buildApi(deps: {
   )
 
   await app.register(securityHeadersOnAll, { headers })
+  await app.register(language, { publicOrigin: config.PUBLIC_ORIGIN })
   await app.register(methodNotAllowed)
   await app.register(drain)
   // Before session and body, and before anything that costs.

@@ -71,7 +71,8 @@ export interface Refusal {
 /** Answers with application/problem+json; `Retry-After` where waiting helps. */
 export function refuse(reply: FastifyReply, refusal: Refusal): FastifyReply {
   const { retryAfterMs } = refusal
-  const { status, body } = problemOf(refusal, reply.request.id)
+  const { id, language } = reply.request
+  const { status, body } = problemOf(refusal, id, language?.problems[refusal.code])
   reply.refusalCode = refusal.code
   if (retryAfterMs !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(retryAfterMs / 1000)))
   return reply.code(status).header('cache-control', 'no-store').type('application/problem+json').send(body)
@@ -81,11 +82,20 @@ export function refuse(reply: FastifyReply, refusal: Refusal): FastifyReply {
 export function problemOf(
   { code, retryAfterMs, errors, details }: Refusal,
   requestId?: string,
+  localTitle?: string,
 ): { status: number; body: string } {
   const { status, title } = REFUSALS[code]
   return {
     status,
-    body: JSON.stringify({ status, title, code, requestId, retryAfterMs, errors, ...details }),
+    body: JSON.stringify({
+      status,
+      title: localTitle ?? title,
+      code,
+      requestId,
+      retryAfterMs,
+      errors,
+      ...details,
+    }),
   }
 }
 

@@ -5,6 +5,7 @@ import { parsePhone } from '@blitzbuy/core/user/phone'
 import { createOrderIds } from '@blitzbuy/core/reservation/order-id'
 import { describe, expect, it } from 'vitest'
 
+import { english } from './messages/languages.ts'
 import { noticeText } from './routes/pages/notices.ts'
 import { nextPath } from './routes/pages/require-login.ts'
 import type { SaleView } from './sale-views.ts'
@@ -67,7 +68,7 @@ function leastMs(work: () => unknown): number {
   return least
 }
 
-const expressions = ['.', '../public', '../../core/src'].flatMap(expressionsIn)
+const expressions = ['.', '../client', '../../core/src'].flatMap(expressionsIn)
 
 describe('a regular expression', () => {
   it('is found wherever there is one', () => {
@@ -78,7 +79,7 @@ describe('a regular expression', () => {
       'phone.ts',
       'notices.ts',
       'config.ts',
-      'app.js',
+      'texts.ts',
     ]) {
       expect(expressions.some(([name]) => name.includes(known))).toBe(true)
     }
@@ -106,7 +107,11 @@ describe('whatever reads what a client sent', () => {
     ['the address after a login', nextPath, '/'],
     ['a sale id', readSaleId, undefined],
     ['an order id', (text) => orderIds.read(text, 1), undefined],
-    ['a notice', (text) => noticeText({ notice: text, units: text }, {} as SaleView), undefined],
+    [
+      'a notice',
+      (text) => noticeText({ notice: text, units: text }, {} as SaleView, english.text),
+      undefined,
+    ],
     ['a phone number', (text) => parsePhone(text), undefined],
   ])('says no within 10 ms to 100 KB of anything: %s', (_what, read, nothing) => {
     for (const text of HOSTILE) {

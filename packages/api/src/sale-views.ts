@@ -1,4 +1,5 @@
 import { StoreAway } from '@blitzbuy/core/errors'
+import type { Orders } from '@blitzbuy/core/order/orders'
 import type { RedisClock } from '@blitzbuy/core/redis/redis-clock'
 import { salePhase, type SalePhase } from '@blitzbuy/core/sale/sale-phase'
 import type { Sale, Sales } from '@blitzbuy/core/sale/sales'
@@ -21,6 +22,8 @@ export interface SaleView {
   /** In steps of one percent: the exact number of units left is nobody's business. */
   claimedPercent: number
   fewLeft: boolean
+  /** Of a sale that has sold out: until then units may come back, because somebody has not paid yet. */
+  unitsMayReturnUntilMs: number | undefined
   unitsPerUser: number
   paymentWindowSeconds: number
   state: Sale['state']
@@ -40,6 +43,7 @@ const FEW_LEFT = 5
 interface Known {
   sale: Sale
   unitsLeft: number | undefined
+  lastPayBeforeMs: number | undefined
 }
 
 /**
@@ -50,9 +54,10 @@ interface Known {
 export function createSaleViews(deps: {
   sales: Sales
   readStocks: ReadStocks
+  orders: Orders
   clock: RedisClock
 }): SaleViews {
-  const { sales, readStocks, clock } = deps
+  const { sales, readStocks, orders, clock } = deps
 
   const known = new LRUCache<number | 'list', Known[]>({
     max: 1_000,
@@ -62,11 +67,18 @@ export function createSaleViews(deps: {
       const found = key === 'list' ? await sales.list(LIST_MAX) : [await sales.find(key)]
       const present = found.filter((sale) => sale !== undefined)
       const stocks = await readStocks(present.map((sale) => sale.saleId)).catch(() => [])
-      return present.map((sale, at) => ({ sale, unitsLeft: stocks[at]?.unitsLeft }))
+      return Promise.all(
+        present.map(async (sale, at) => {
+          const unitsLeft = stocks[at]?.unitsLeft
+          // Only the page of the sale says it.
+          const isAsked = key !== 'list' && salePhase(sale, unitsLeft, clock.nowMs()) === 'sold_out'
+          return { sale, unitsLeft, lastPayBeforeMs: isAsked ? await orders.lastPayBefore(key) : undefined }
+        }),
+      )
     },
   })
 
-  const view = ({ sale, unitsLeft }: Known): SaleView => {
+  const view = ({ sale, unitsLeft, lastPayBeforeMs }: Known): SaleView => {
     const nowMs = clock.nowMs()
     // Without a Redis copy (a sale long over) MySQL's count is what there is.
     const left = Math.max(0, unitsLeft ?? sale.quota - sale.unitsSold)
@@ -84,6 +96,7 @@ export function createSaleViews(deps: {
       quota: sale.quota,
       claimedPercent: sale.quota === 0 ? 100 : Math.floor(((sale.quota - left) / sale.quota) * 100),
       fewLeft: left > 0 && left < FEW_LEFT,
+      unitsMayReturnUntilMs: lastPayBeforeMs,
       unitsPerUser: sale.unitsPerUser,
       paymentWindowSeconds: sale.paymentWindowSeconds,
       state: sale.state,

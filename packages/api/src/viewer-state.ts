@@ -1,15 +1,15 @@
-import { CHECK_AHEAD_MS } from '@blitzbuy/core/gate/human-check'
-import type { PlacedOrder } from '@blitzbuy/core/order/orders'
-import type { QueuedOrder } from '@blitzbuy/core/order/read-order'
+import type { OrderState } from '@blitzbuy/core/order/orders'
 import type { SalePhase } from '@blitzbuy/core/sale/sale-phase'
 
-/** Where a shopper stands in a sale; pages and JSON show the same. */
+/** Where a shopper stands in a sale; pages, JSON and the script of the pages say the same. */
 export type ViewerState =
   | 'not_started'
   | 'warming'
   | 'ready'
   | 'open_needs_check'
   | 'open_ready'
+  | 'login_required'
+  | 'blocked'
   | 'queued'
   | 'won'
   | 'already_bought'
@@ -17,19 +17,32 @@ export type ViewerState =
   | 'paused'
   | 'ended'
 
-interface SaleMoment {
+/** What only the shopper's own page goes through: a try on its way, one without an answer, no server. */
+export type PageState = ViewerState | 'submitting' | 'confirming' | 'offline_retrying'
+
+export interface SaleMoment {
   phase: SalePhase
   opensAtMs: number
+  /** From then on one can show to be a person. */
+  checkOpensAtMs: number
   nowMs: number
 }
 
-/** A live order comes before everything the sale itself could say; a purchase token decides what comes next. */
-export function viewerState(
-  sale: SaleMoment,
-  order: QueuedOrder | PlacedOrder | undefined,
-  hasToken: boolean,
-): ViewerState {
-  switch (order?.state) {
+export interface Viewer {
+  isLoggedIn: boolean
+  isBlocked: boolean
+  hasToken: boolean
+  /** Of the order that this viewer has in this sale. */
+  orderState?: OrderState | 'queued' | undefined
+}
+
+/**
+ * A live order comes before everything the sale itself could say; a purchase token decides what comes next.
+ *
+ * Also part of the pages' script, which moves on by the clock alone: no server is asked by everybody at the opening.
+ */
+export function viewerState(sale: SaleMoment, viewer: Viewer): ViewerState {
+  switch (viewer.orderState) {
     case 'queued':
       return 'queued'
     case 'awaiting_payment':
@@ -40,20 +53,23 @@ export function viewerState(
     case 'expired':
     case 'rejected':
     case undefined:
-      return stateWithoutOrder(sale, hasToken)
+      return stateWithoutOrder(sale, viewer)
   }
 }
 
-function stateWithoutOrder({ phase, opensAtMs, nowMs }: SaleMoment, hasToken: boolean): ViewerState {
-  switch (phase) {
+function stateWithoutOrder(sale: SaleMoment, { isLoggedIn, isBlocked, hasToken }: Viewer): ViewerState {
+  if (sale.phase === 'ended') return 'ended'
+  if (isBlocked) return 'blocked'
+  switch (sale.phase) {
     case 'upcoming':
+      if (!isLoggedIn) return 'not_started'
       if (hasToken) return 'ready'
-      return nowMs < opensAtMs - CHECK_AHEAD_MS ? 'not_started' : 'warming'
+      return sale.nowMs < sale.checkOpensAtMs ? 'not_started' : 'warming'
     case 'open':
+      if (!isLoggedIn) return 'login_required'
       return hasToken ? 'open_ready' : 'open_needs_check'
     case 'sold_out':
     case 'paused':
-    case 'ended':
-      return phase
+      return sale.phase
   }
 }

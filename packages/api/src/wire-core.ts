@@ -167,7 +167,7 @@ export function wireCore(config: ApiConfig, log: Logger) {
     sharedBuckets: createSharedBuckets(redis),
     clock,
     flags,
-    saleViews: createSaleViews({ sales, readStocks: createReadStocks(redis), clock }),
+    saleViews: createSaleViews({ sales, readStocks: createReadStocks(redis), orders, clock }),
     purchase: createPurchase({ batches, readOrder, returnStock, cooldownMs }),
     purchaseTokens,
     tokenPlaces,

@@ -91,7 +91,6 @@ describe('a blacklisted user', () => {
 
     for (const [method, path] of [
       ['GET', '/me'],
-      ['GET', `/sales/${saleId}/viewer`],
       ['POST', `/orders/${orderId}/payments`],
       ['POST', `/sales/${saleId}/orders`],
     ] as const) {
@@ -99,6 +98,11 @@ describe('a blacklisted user', () => {
       expect([path, ...codeOf(answer)]).toEqual([path, ...BLOCKED])
     }
     expect((await shopper.call({ url: `/api/v1/orders/${orderId}` })).json()).toMatchObject({ orderId })
+    const viewer = await shopper.call({ url: `/api/v1/sales/${saleId}/viewer` })
+    expect(viewer.json()).toMatchObject({ viewerState: 'queued', token: 'none' })
+    const other = await addWarmSale(one.stores)
+    const stranger = await shopper.call({ url: `/api/v1/sales/${other}/viewer` })
+    expect(stranger.json()).toMatchObject({ viewerState: 'blocked', token: 'none' })
     expect((await shopper.call({ url: '/api/v1/orders' })).statusCode).toBe(200)
     expect((await shopper.call({ method: 'POST', url: '/api/v1/auth/logout' })).statusCode).toBe(204)
 

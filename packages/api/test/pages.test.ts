@@ -261,7 +261,9 @@ describe('the Buy button', () => {
     await passGate(api, shopper, saleId)
     const checked = await open(`/sales/${saleId}`, as(shopper))
     expect(checked.body).toContain('data-state="open_ready"')
-    expect(checked.body).toMatch(/<button class="buy-button" type="submit" aria-describedby="reason">/)
+    expect(checked.body).toMatch(
+      /<button class="buy-button" type="submit" aria-describedby="reason" data-control>/,
+    )
   })
 
   it('of a sale with an own order leads to that order', async () => {
@@ -552,15 +554,8 @@ describe('an asset', () => {
     }
   })
 
-  it('is one of ours or Bootstrap’s style sheet: nothing else can be reached', async () => {
-    for (const path of [
-      'bootstrap.css',
-      '../src/app.ts',
-      '%2e%2e/package.json',
-      '..%2fpackage.json',
-      '',
-      '.',
-    ]) {
+  it('is one of ours: nothing else can be reached', async () => {
+    for (const path of ['app.css.br', '../src/app.ts', '%2e%2e/package.json', '..%2fpackage.json', '', '.']) {
       expect((await open(`/assets/${path}`)).statusCode).toBe(404)
     }
   })
@@ -569,13 +564,13 @@ describe('an asset', () => {
     const saleId = await addWarmSale(api.stores)
     const { gzipSync } = await import('node:zlib')
     const { body } = await open(`/sales/${saleId}`, as(await newShopper(api)))
-    const files = ['app.js', 'app.css'].map((name) =>
-      readFileSync(new URL(`../public/${name}`, import.meta.url)),
+    const files = await Promise.all(
+      ['app.js', 'app.css'].map((name) =>
+        open(`/assets/${name}`, { 'accept-encoding': 'gzip, deflate, br' }),
+      ),
     )
-    const bootstrap = await open('/assets/bootstrap.min.css', { 'accept-encoding': 'gzip, deflate, br' })
-    expect(bootstrap.headers['content-encoding']).toBe('br')
-    const weights = [...files, Buffer.from(body)].map((content) => gzipSync(content).length)
-    const total = weights.reduce((sum, weight) => sum + weight, bootstrap.rawPayload.length)
+    for (const file of files) expect(file.headers['content-encoding']).toBe('br')
+    const total = files.reduce((sum, file) => sum + file.rawPayload.length, gzipSync(body).length)
     expect(total).toBeLessThan(60 * 1024)
   })
 })
@@ -599,9 +594,12 @@ describe('the text catalogue', () => {
   })
 
   it('has every text that the script names', () => {
-    const script = readFileSync(new URL('../public/app.js', import.meta.url), 'utf8')
-    const named = [...script.matchAll(/\btext\((?:before === 'sold_out' \? )?'([\w-]+)'/g)].map(
-      (match) => `client.${match[1]}`,
+    const clientFolder = fileURLToPath(new URL('../client', import.meta.url))
+    const script = readdirSync(clientFolder)
+      .map((name) => readFileSync(`${clientFolder}/${name}`, 'utf8'))
+      .join('\n')
+    const named = [...script.matchAll(/\btext\((?:\w+ \? )?'([\w-]+)'(?: : '([\w-]+)')?/g)].flatMap(
+      ([, ...keys]) => keys.flatMap((key) => (key ? [`client.${key}`] : [])),
     )
     expect(named.length).toBeGreaterThan(15)
     expect(named.filter((key) => !(key in en))).toEqual([])

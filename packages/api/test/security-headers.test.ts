@@ -58,7 +58,7 @@ describe('every answer', () => {
     ['JSON', 200, { url: '/api/v1/time' }],
     ['an asset', 200, { url: '/assets/app.js' }],
     ['an asset that has not changed', 304, { url: '/assets/app.js' }],
-    ['the style sheet of a package', 200, { url: '/assets/bootstrap.min.css' }],
+    ['the style sheet', 200, { url: '/assets/app.css' }],
     ['a 404 as a page', 404, { url: '/nowhere', headers: HTML }],
     ['a 404 as a problem', 404, { url: '/api/v1/nowhere' }],
     ['a 405', 405, { url: '/api/v1/auth/login' }],

@@ -172,7 +172,7 @@ describe('the route table', () => {
     '/.git/config',
     '/package.json',
     '/assets/app.js.map',
-    '/assets/bootstrap.min.css.map',
+    '/assets/app.css.br',
     '/assets/.git/config',
     '/assets/..%2f..%2fpackage.json',
     '/assets/%2e%2e/%2e%2e/package.json',

@@ -3,7 +3,7 @@ import type { RequiredTextKey } from './text-keys.ts'
 /**
  * Every text of the pages, in English. A word in braces is filled in when the text is used.
  *
- * `client.…` are the texts that public/app.js needs; they reach it inside the page.
+ * `client.…` are the texts that the script of the pages needs; they reach it inside the page.
  */
 export const en = {
   'site.name': 'BlitzBuy',
@@ -16,8 +16,8 @@ export const en = {
   'nav.log-in': 'Log in',
   'nav.register': 'Register',
   'nav.log-out': 'Log out',
-  'nav.account': 'Logged in as {name}',
-  'nav.security': 'Logins and password',
+  'nav.account': 'Logged in as {name}: logins and password',
+  'nav.language': 'Language',
 
   'list.title': 'Sales',
   'list.intro': 'One product, one price, a fixed number of units. Whoever comes first gets one.',
@@ -51,6 +51,7 @@ export const en = {
   'sale.back': 'All sales',
   'sale.quantity': 'Quantity',
   'sale.buy': 'Buy now',
+  'sale.sending': 'Sending…',
   'sale.get-ready-check': 'Get ready: human check',
   'sale.verify-and-buy': 'Verify and buy',
   'sale.log-in-to-buy': 'Log in to buy',
@@ -81,12 +82,16 @@ export const en = {
   'state.open_needs_check': 'The sale is open',
   'state.open_ready': 'The sale is open',
   'state.login_required': 'The sale is open',
+  'state.blocked': 'You cannot take part',
   'state.queued': "You're in the queue",
   'state.won': "It's yours – pay in time",
   'state.already_bought': "You've bought this",
   'state.sold_out': 'Sold out',
   'state.paused': 'The sale is paused',
   'state.ended': 'The sale is over',
+  'state.submitting': 'Sending your order…',
+  'state.confirming': 'Confirming your order',
+  'state.offline_retrying': 'No connection',
 
   'reason.not_started': 'Opens at {time}. Load this page again then, and buy.',
   'reason.warming': 'Opens at {time}. Show now that you are a person: then Buy is one press.',
@@ -94,12 +99,24 @@ export const en = {
   'reason.open_needs_check': 'Show that you are a person, then buy.',
   'reason.open_ready': 'You pay after your order has been placed. Nothing is charged before that.',
   'reason.login_required': 'You need an account to buy. It takes a phone number and a password.',
+  'reason.blocked': "This account can't take part in this sale. Contact support: {ref}",
   'reason.queued': 'You already have an order in this sale. It is being placed.',
   'reason.won': 'Your order is waiting for payment.',
   'reason.already_bought': "You've already bought this. It is one order per customer.",
   'reason.sold_out': 'Sold out. Units that are not paid for come back on sale.',
   'reason.paused': 'The sale is paused. Your order, if you have one, is not affected.',
+  'reason.sold_out-until': 'Sold out. Unpaid units may come back until {time}.',
   'reason.ended': 'This sale has ended.',
+  'reason.submitting': 'One moment. You can press only once, and you buy only once.',
+  'reason.confirming': "We've received your request and are confirming it. Please don't buy again.",
+  'reason.offline_retrying': "We can't reach the server. We keep trying.",
+
+  'live.not_started': "Opens at {time}. We'll enable Buy automatically – no need to refresh.",
+  'live.warming': 'Opens at {time}. Do the human check now: then Buy is one press.',
+  'live.ready': "Your check is done. Opens at {time}: we'll enable Buy automatically.",
+  'live.sold_out': 'Sold out. Should unpaid units come back, Buy is live again here by itself.',
+  'live.sold_out-until':
+    'Sold out. Unpaid units may come back until {time}; Buy is then live again here by itself.',
 
   'confirming.title': 'Confirming your order',
   'confirming.text': "We've received your request and are confirming it. Please don't buy again.",
@@ -178,6 +195,8 @@ export const en = {
   'order.check': 'Check now',
   'order.refreshes': 'This page looks again by itself.',
   'order.back-to-sale': 'Back to the sale',
+  'order.try-again': 'Try again',
+  'order.receipt': 'Receipt. Paid on',
   'order.all': 'All my orders',
   'order.timeline': 'What happened',
   'order.step.sent': 'Order received',
@@ -287,10 +306,6 @@ export const en = {
   'refusal.outcome-unknown': "We've received your request and are confirming it. Please don't buy again.",
   'refusal.draining': 'We cannot do this right now',
 
-  'client.not_started': "Opens at {time}. We'll enable Buy automatically – no need to refresh.",
-  'client.get-ready': 'Opens at {time}. Do the human check now: then Buy is one press.',
-  'client.ready': "Your check is done. Opens at {time}: we'll enable Buy automatically.",
-  'client.needs-check': 'Show that you are a person, then buy.',
   'client.check-loading': 'Getting a picture…',
   'client.check-sending': 'Checking…',
   'client.check-working': 'Your browser is doing the check. It takes a few seconds.',
@@ -304,10 +319,12 @@ export const en = {
   'client.announce-minute': 'The sale opens in one minute.',
   'client.announce-seconds': 'The sale opens in {n} seconds.',
   'client.announce-open': 'The sale is open. The Buy now button is available.',
-  'client.announce-check': 'The sale is open. The Verify and buy button is available.',
+  'client.announce-open-check': 'The sale is open. The Verify and buy button is available.',
+  'client.announce-open-login': 'The sale is open. Log in to buy.',
   'client.announce-back': 'Units are back. The Buy now button is available.',
+  'client.announce-back-check': 'Units are back. The Verify and buy button is available.',
+  'client.announce-back-login': 'Units are back. Log in to buy.',
   'client.announce-claimed': '{percent}% claimed.',
-  'client.sending': 'Sending…',
   'client.sending-order': 'Sending your order…',
   'client.busy': "We're very busy and have not taken your order yet. Trying again in {s} s.",
   'client.warming': 'The sale is about to start…',
@@ -315,6 +332,7 @@ export const en = {
   'client.gave-up': "We're still very busy, and nothing was ordered. Press Buy to try again.",
   'client.confirming': "We've received your request and are confirming it. Please don't buy again.",
   'client.offline': "We can't reach the server. We keep trying.",
+  'client.online': 'We are connected again.',
   'client.failed': 'That did not work, and nothing was ordered. Reference: {id}',
   'client.pause': 'Pause live updates',
   'client.resume': 'Resume live updates',

@@ -1,4 +1,5 @@
-import { en } from './en.ts'
+import type { RefusalCode } from '../refusals.ts'
+import type { en } from './en.ts'
 
 export type TextKey = keyof typeof en
 
@@ -9,29 +10,46 @@ export type Text = (key: TextKey, values?: Record<string, string | number>) => s
 
 /** One language: its texts, and how it writes money and time. */
 export interface Language {
-  /** For the `lang` attribute. */
+  /** For the `lang` attribute, the cookie and the switch. */
   tag: string
+  /** As its own speakers call it. */
+  name: string
   text: Text
   /** Texts whose key begins with `client.`, without that beginning. */
   clientTexts: Record<string, string>
+  /** Titles of problems where they are not the English ones of refusals.ts. */
+  problems: Partial<Record<RefusalCode, string>>
   money: (cents: number, currency: string) => string
+  count: (n: number) => string
   /** A moment with its zone, e.g. `Jan 1, 2026, 8:00 PM UTC`. */
   moment: (epochMs: number) => string
+  /** The same without the date, for what is near. */
+  time: (epochMs: number) => string
 }
 
-export const english = createLanguage('en', 'en-US', en)
-
-function createLanguage(tag: string, locale: string, messages: Messages): Language {
+export function createLanguage(options: {
+  tag: string
+  locale: string
+  name: string
+  messages: Messages
+  problems?: Language['problems']
+}): Language {
+  const { tag, locale, name, messages, problems = {} } = options
+  const clock = {
+    hour: 'numeric',
+    minute: '2-digit',
+    // Where a shopper is nobody knows until the script says these moments in the zone of the browser.
+    timeZone: 'UTC',
+    timeZoneName: 'short',
+  } as const
   const moments = new Intl.DateTimeFormat(locale, {
     year: 'numeric',
     month: 'short',
     day: 'numeric',
-    hour: 'numeric',
-    minute: '2-digit',
-    // Where a shopper is nobody knows until public/app.js says these moments in the zone of the browser.
-    timeZone: 'UTC',
-    timeZoneName: 'short',
+    ...clock,
   })
+  const times = new Intl.DateTimeFormat(locale, clock)
+  const counts = new Intl.NumberFormat(locale)
   const currencies = new Map<string, Intl.NumberFormat>()
 
   const currencyFormat = (currency: string): Intl.NumberFormat => {
@@ -43,6 +61,8 @@ function createLanguage(tag: string, locale: string, messages: Messages): Langua
 
   return {
     tag,
+    name,
+    problems,
     text: (key, values) => {
       const message: string | undefined = messages[key]
       // Templates are not type-checked: a mistyped key must not become the word "undefined" on a page.
@@ -58,7 +78,9 @@ function createLanguage(tag: string, locale: string, messages: Messages): Langua
       const format = currencyFormat(currency)
       return format.format(cents / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2))
     },
+    count: (n) => counts.format(n),
     moment: (epochMs) => moments.format(epochMs),
+    time: (epochMs) => times.format(epochMs),
   }
 }
 

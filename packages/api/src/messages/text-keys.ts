@@ -6,18 +6,15 @@ import type { SalePhase } from '@blitzbuy/core/sale/sale-phase'
 import type { Region } from '@blitzbuy/core/user/phone'
 
 import type { RefusalCode } from '../refusals.ts'
-import type { ViewerState } from '../viewer-state.ts'
-
-/** A shopper without a session has a state too, which only pages know: the JSON route answers 401. */
-export type PageViewerState = ViewerState | 'login_required'
+import type { PageState } from '../viewer-state.ts'
 
 type ShownOrderState = OrderState | 'queued'
 
 /** Texts that are looked up by a code: a new code without its text does not compile. */
 export type RequiredTextKey =
   | `refusal.${RefusalCode}`
-  | `state.${PageViewerState}`
-  | `reason.${PageViewerState}`
+  | `state.${PageState}`
+  | `reason.${PageState}`
   | `phase.${SalePhase}`
   | `list.${SalePhase}`
   | `order.state.${ShownOrderState}`

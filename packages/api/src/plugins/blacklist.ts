@@ -13,6 +13,7 @@ declare module 'fastify' {
     /** Each answers whether the request may go on; if not, the refusal has been sent. No trip. */
     admitAddress(request: FastifyRequest, reply: FastifyReply): boolean
     admitUser(userId: number, reply: FastifyReply): boolean
+    isUserBlocked(userId: number): boolean
     /** For routes whose body names a phone number: `{ preHandler: app.admitPhone }`. */
     admitPhone: preHandlerHookHandler
     /** For everything behind the session: see below. */
@@ -49,6 +50,7 @@ export default fp(
 
     app.decorate('admitAddress', admitAddress)
     app.decorate('admitUser', admitUser)
+    app.decorate('isUserBlocked', (userId) => blacklist.findUser(userId) !== undefined)
 
     app.decorate('admitVisitor', (request, reply, done) => {
       if (request.routeOptions.config.isOpenToBlocked) return done()

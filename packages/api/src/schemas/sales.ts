@@ -17,6 +17,7 @@ export const SaleAnswer = Type.Object({
   claimedPercent: Type.Integer(),
   fewLeft: Type.Boolean(),
   unitsPerUser: Type.Integer(),
+  unitsMayReturnUntilMs: Type.Optional(Type.Integer()),
   nowMs: Type.Integer(),
 })
 

@@ -26,7 +26,7 @@ export function isWorkDone({ challenge, salt }: Pick<Work, 'challenge' | 'salt'>
   return /^\d{1,9}$/.test(answer) && proof(salt, answer) === challenge
 }
 
-/** For tools and tests; pages solve it in public/work.js. */
+/** For tools and tests; pages solve it in packages/api/client/work.ts. */
 export function doWork({ challenge, salt, maxnumber }: Work): string | undefined {
   for (let number = 0; number <= maxnumber; number += 1) {
     if (proof(salt, String(number)) === challenge) return String(number)

@@ -47,6 +47,8 @@ export interface Orders {
   findAll(orderIds: readonly string[]): Promise<PlacedOrder[]>
   /** The live order of a user in a sale; there is one at most. */
   findLive(saleId: number, userId: number): Promise<PlacedOrder | undefined>
+  /** When the last unpaid order of a sale ends; undefined when none is unpaid. */
+  lastPayBefore(saleId: number): Promise<number | undefined>
   /** A buyer's orders, newest first. An unreadable cursor begins at the first page. */
   listOf(userId: number, cursor: string | undefined, limit: number): Promise<OrderPage>
 }
@@ -123,6 +125,18 @@ export function createOrders(mysql: Mysql): Orders {
       const [row] = await select(own, 1)
       return row && toOrder(row)
     },
+
+    lastPayBefore: (saleId) =>
+      mysql.use(async ({ orm }) => {
+        const [last] = await orm
+          .select({ payBefore: orders.payBefore })
+          .from(orders)
+          .where(and(eq(orders.state, 'awaiting_payment'), eq(orders.saleId, saleId)))
+          // Backwards through the index of what is unpaid, up to the first one of this sale.
+          .orderBy(desc(orders.payBefore))
+          .limit(1)
+        return last?.payBefore?.getTime()
+      }),
 
     async listOf(userId, cursor, limit) {
       const after = cursor === undefined ? undefined : readCursor(cursor)

@@ -1,3 +1,4 @@
+import { CHECK_AHEAD_MS } from '@blitzbuy/core/gate/human-check'
 import type { PlacedOrder } from '@blitzbuy/core/order/orders'
 import type { QueuedOrder } from '@blitzbuy/core/order/read-order'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
@@ -33,19 +34,24 @@ const orderRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/sales/:saleId/viewer',
-    { schema: { params: SaleParams, response: { 200: ViewerAnswer } } },
+    // Who is on the blacklist is told so, as the page tells them.
+    { config: { isOpenToBlocked: true }, schema: { params: SaleParams, response: { 200: ViewerAnswer } } },
     async (request, reply) => {
       const saleId = readSaleId(request.params.saleId)
       const sale = saleId && (await saleViews.find(saleId))
       if (!sale) return refuse(reply, { code: 'not-found' })
       const account = requireAccount(request, reply)
       if (!account) return reply
+      const isBlocked = app.isUserBlocked(account.userId)
       const [order, { kind: token, ...tokenDetails }] = await Promise.all([
         readOrder.liveIn(sale.saleId, account.userId),
-        tokenPlaces.find(sale, account.userId),
+        isBlocked ? { kind: 'none' as const } : tokenPlaces.find(sale, account.userId),
       ])
       return {
-        viewerState: viewerState(sale, order, token === 'held'),
+        viewerState: viewerState(
+          { ...sale, checkOpensAtMs: sale.opensAtMs - CHECK_AHEAD_MS },
+          { isLoggedIn: true, isBlocked, hasToken: token === 'held', orderState: order?.state },
+        ),
         ...(order && { orderId: order.orderId }),
         token,
         ...tokenDetails,

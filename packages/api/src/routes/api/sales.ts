@@ -41,9 +41,10 @@ const saleRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
 export default saleRoutes
 
-function toSaleAnswer(sale: SaleView) {
+function toSaleAnswer({ unitsMayReturnUntilMs, ...sale }: SaleView) {
   return {
     ...sale,
+    ...(unitsMayReturnUntilMs !== undefined && { unitsMayReturnUntilMs }),
     opensAt: new Date(sale.opensAtMs).toISOString(),
     closesAt: new Date(sale.closesAtMs).toISOString(),
   }

@@ -2,7 +2,7 @@ import type { Account } from '@blitzbuy/core/user/accounts'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 
 import { challengeLogin, changePassword, endAllSessions, needsCheck } from '../../logins.ts'
-import { english, type TextKey } from '../../messages/language.ts'
+import type { TextKey } from '../../messages/language.ts'
 import { REFUSALS, RETRY_SOON_MS, refuse, type Refusal } from '../../refusals.ts'
 import { readCheck, readField } from './form-fields.ts'
 import { requireLogin } from './require-login.ts'
@@ -82,11 +82,12 @@ const accountSecurityPages: FastifyPluginAsync = async (app) => {
     more: { problems?: Problem[]; isChanged?: boolean; check?: object; hasClientTexts?: boolean },
   ) {
     const { problems = [], ...rest } = more
-    const title = english.text('security.title')
+    const { text: t } = request.language
+    const title = t('security.title')
     return reply.page('account-sessions', {
-      title: problems.length > 0 ? english.text('form.error-prefix', { title }) : title,
+      title: problems.length > 0 ? t('form.error-prefix', { title }) : title,
       sessions: await sessions.listOf(userId, request.session.sessionId),
-      problems: problems.map(({ field, text }) => ({ field, text: english.text(text) })),
+      problems: problems.map(({ field, text }) => ({ field, text: t(text) })),
       ...rest,
     })
   }

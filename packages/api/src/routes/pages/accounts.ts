@@ -1,7 +1,7 @@
 import { REGIONS, type Region } from '@blitzbuy/core/user/phone'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 
-import { english, type TextKey } from '../../messages/language.ts'
+import type { TextKey } from '../../messages/language.ts'
 import { challengeLogin, logIn, needsCheck } from '../../logins.ts'
 import { beginSession, endSession } from '../../plugins/session.ts'
 import {
@@ -101,7 +101,7 @@ function readForm(request: FastifyRequest): AccountForm {
 
 /** Only which entry is chosen at first: the shopper decides. */
 function likelyRegion(request: FastifyRequest): Region {
-  return (request.headers['accept-language'] ?? '').startsWith('zh') ? 'CN' : 'US'
+  return request.language.tag === 'zh-CN' ? 'CN' : 'US'
 }
 
 function missingFields(form: AccountForm): FormProblem[] {
@@ -134,7 +134,7 @@ async function showEmpty(request: FastifyRequest<NextQuery>, reply: FastifyReply
   const next = nextPath(request.query.next)
   if (request.session.account) return reply.redirect(next, 303)
   return reply.page('account', {
-    title: english.text(`account.${name}.title`),
+    title: request.language.text(`account.${name}.title`),
     name,
     values: { phone: '', region: likelyRegion(request), nickname: '', next },
     problems: [],
@@ -170,12 +170,13 @@ function showProblems(
   problems: FormProblem[],
   more: object = {},
 ) {
-  const title = english.text(`account.${name}.title`)
+  const { text: t } = reply.request.language
+  const title = t(`account.${name}.title`)
   return reply.code(status).page('account', {
-    title: english.text('form.error-prefix', { title }),
+    title: t('form.error-prefix', { title }),
     name,
     values,
-    problems: problems.map(({ field, text }) => ({ field, text: english.text(text) })),
+    problems: problems.map(({ field, text }) => ({ field, text: t(text) })),
     ...more,
   })
 }

@@ -2,7 +2,6 @@ import { userSubject } from '@blitzbuy/core/gate/blacklist-subject'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 
 import { refusalOfCheck, type CheckRefusal } from '../../check-answers.ts'
-import { english } from '../../messages/language.ts'
 import { REFUSALS, refuse } from '../../refusals.ts'
 import type { SaleView } from '../../sale-views.ts'
 import { readSaleId } from '../../schemas/identifiers.ts'
@@ -79,13 +78,14 @@ const checkPages: FastifyPluginAsync<{ publicOrigin: string }> = async (app, { p
     const outcome = await humanCheck.challenge(sale, person, 'image')
     if (outcome.kind === 'work') return refuse(reply, { code: 'internal' })
     if (outcome.kind !== 'image') return toSale(reply, sale, outcome)
-    const title = english.text('check.title')
+    const { text: t } = request.language
+    const title = t('check.title')
     return reply.code(problem ? REFUSALS[problem].status : 200).page('check', {
-      title: problem ? english.text('form.error-prefix', { title }) : title,
+      title: problem ? t('form.error-prefix', { title }) : title,
       sale,
       captchaId: outcome.captchaId,
       image: outcome.image,
-      problem: problem && { text: english.text(`refusal.${problem}`) },
+      problem: problem && { text: t(`refusal.${problem}`) },
     })
   }
 

@@ -2,7 +2,6 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 
 import type { TextKey } from '../../messages/language.ts'
-import { english } from '../../messages/language.ts'
 import { REFUSALS, type RefusalCode } from '../../refusals.ts'
 
 /**
@@ -22,10 +21,12 @@ export default fp(
       const filled = { ref: request.id, s: Math.max(1, Math.ceil(retryAfterMs / 1_000)) }
       reply.type('text/html; charset=utf-8')
       return app.renderPage(reply, 'error', {
-        title: english.text(`refusal.${code}`, filled),
+        title: request.language.text(`refusal.${code}`, filled),
         status: REFUSALS[code].status,
         advice: adviceOn(code),
         requestId: request.id,
+        // The switch of an address that leads nowhere would lead nowhere too.
+        switchPath: '/',
       })
     })
   },

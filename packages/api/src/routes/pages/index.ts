@@ -9,12 +9,13 @@ import orderPages from './orders.ts'
 import salePages from './sales.ts'
 
 /**
- * What a shopper sees. Every page and every form works without a script; public/app.js only makes it livelier.
+ * What a shopper sees. Every page and every form works without a script; client/ only makes it livelier.
  *
  * Forms are parsed here and nowhere else, and a form that changed something answers with 303: a reload repeats
  * nothing.
  */
 const pageRoutes: FastifyPluginAsync<FormTokenOptions> = async (app, options) => {
+  app.addHook('onRequest', app.switchLanguage)
   await app.register(fastifyFormbody)
   await app.register(formTokens, options)
   await app.register(salePages)

@@ -3,7 +3,7 @@ import type { QueuedOrder } from '@blitzbuy/core/order/read-order'
 import { readUnproved } from '@blitzbuy/core/reservation/order-id'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 
-import { english, type TextKey } from '../../messages/language.ts'
+import type { Language, TextKey } from '../../messages/language.ts'
 import { refuse } from '../../refusals.ts'
 import { pollAfterMs } from '../../schemas/orders.ts'
 import { requireLogin } from './require-login.ts'
@@ -14,7 +14,7 @@ interface OrderRoute {
 
 const PAGE = 20
 const REFRESH_SECONDS_MIN = 3
-/** Set by public/app.js: it asks by itself, and a reload in between would only take the place on the page away. */
+/** Set by the script of the pages: it asks by itself, and a reload in between would only take the place on the page away. */
 const SCRIPT_COOKIE = 'blitz-script'
 
 /** My orders, one order, paying and cancelling by forms. */
@@ -27,7 +27,7 @@ const orderPages: FastifyPluginAsync = async (app) => {
     const cursor = typeof request.query.cursor === 'string' ? request.query.cursor : undefined
     const page = await orders.listOf(account.userId, cursor, PAGE)
     return reply.page('orders', {
-      title: english.text('orders.title'),
+      title: request.language.text('orders.title'),
       orders: page.orders,
       nextCursor: page.nextCursor,
       isFirstPage: cursor === undefined,
@@ -43,14 +43,15 @@ const orderPages: FastifyPluginAsync = async (app) => {
     const sale = await saleViews.find(order.saleId)
 
     return reply.page('order', {
-      title: english.text(`order.headline.${order.state}`),
+      title: request.language.text(`order.headline.${order.state}`),
       order,
       sale,
-      text: explain(order),
-      moneyTexts: moneyTexts(order),
-      steps: timelineOf(order),
+      text: explain(order, request.language),
+      moneyTexts: moneyTexts(order, request.language),
+      steps: timelineOf(order, request.language),
       nowMs: clock.nowMs(),
       hasClientTexts: true,
+      isPaying: order.state === 'awaiting_payment' && order.payment?.state === 'started',
       ...(order.state === 'queued' && waiting(request, order)),
     })
   })
@@ -88,32 +89,32 @@ const orderPages: FastifyPluginAsync = async (app) => {
 
 export default orderPages
 
-function explain(order: QueuedOrder | PlacedOrder): string {
+function explain(order: QueuedOrder | PlacedOrder, { text, count }: Language): string {
   switch (order.state) {
     case 'queued':
       return order.queuedCount > 1
-        ? english.text('order.text.queued', { n: order.queuedCount - 1 })
-        : english.text('order.text.queued-first')
+        ? text('order.text.queued', { n: count(order.queuedCount - 1) })
+        : text('order.text.queued-first')
     case 'rejected':
-      return english.text('order.text.rejected', { reason: english.text(reasonKey(order.reason)) })
+      return text('order.text.rejected', { reason: text(reasonKey(order.reason)) })
     case 'awaiting_payment':
     case 'paid':
     case 'cancelled':
     case 'expired':
-      return english.text(`order.text.${order.state}`)
+      return text(`order.text.${order.state}`)
   }
 }
 
 /** What became of the buyer's money. */
-function moneyTexts(order: QueuedOrder | PlacedOrder): string[] {
+function moneyTexts(order: QueuedOrder | PlacedOrder, { text, money }: Language): string[] {
   if (order.state === 'queued' || order.state === 'rejected') return []
   const texts = order.refunds.map(({ state, cause, amountCents, currency }) =>
-    english.text(`order.refund.${state}.${cause}`, { amount: english.money(amountCents, currency) }),
+    text(`order.refund.${state}.${cause}`, { amount: money(amountCents, currency) }),
   )
   const hasEnded = order.state === 'cancelled' || order.state === 'expired'
-  if (hasEnded && texts.length === 0) texts.push(english.text('order.nothing-charged'))
+  if (hasEnded && texts.length === 0) texts.push(text('order.nothing-charged'))
   if (order.state === 'awaiting_payment' && order.payment && order.payment.state !== 'succeeded') {
-    texts.push(english.text(`order.payment.${order.payment.state}`))
+    texts.push(text(`order.payment.${order.payment.state}`))
   }
   return texts
 }
@@ -144,9 +145,9 @@ interface Step {
   progress: 'done' | 'current' | 'ahead' | 'failed'
 }
 
-function timelineOf(order: QueuedOrder | PlacedOrder): Step[] {
+function timelineOf(order: QueuedOrder | PlacedOrder, { text }: Language): Step[] {
   const step = (key: TextKey, progress: Step['progress'], atMs?: number): Step => ({
-    text: english.text(key),
+    text: text(key),
     progress,
     atMs,
   })

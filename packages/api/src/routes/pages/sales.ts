@@ -4,10 +4,9 @@ import type { PurchaseOutcome } from '@blitzbuy/core/order/purchase'
 import type { SalePhase } from '@blitzbuy/core/sale/sale-phase'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 
-import { english } from '../../messages/language.ts'
-import type { PageViewerState } from '../../messages/text-keys.ts'
 import { refusalOfPurchase } from '../../purchase-answers.ts'
 import { refuse, type Refusal, type RefusalCode } from '../../refusals.ts'
+import { SALE_CONTROLS } from '../../sale-controls.ts'
 import type { SaleView } from '../../sale-views.ts'
 import { readSaleId } from '../../schemas/identifiers.ts'
 import { viewerState, type ViewerState } from '../../viewer-state.ts'
@@ -23,8 +22,6 @@ interface SaleRoute {
 
 /** What a shopper came for stands first. */
 const PHASES_IN_ORDER: readonly SalePhase[] = ['open', 'upcoming', 'sold_out', 'paused', 'ended']
-/** The control does nothing in all other states, and says why. */
-const PRESSABLE: readonly PageViewerState[] = ['warming', 'open_needs_check', 'open_ready', 'login_required']
 const QUANTITY_CHOICES_MAX = 10
 /** How often a sale page asks how far the sale is. */
 const POLL_AFTER_MS = 2_000
@@ -36,24 +33,35 @@ const DECIDED_AFTER_MS = 5_000
 const salePages: FastifyPluginAsync = async (app) => {
   const { saleViews, readOrder, purchaseTokens, tokenPlaces, purchase, flags, clock, metrics } = app.core
 
-  app.get('/', async (_request, reply) => {
+  app.get('/', async (request, reply) => {
+    if (isShared(request)) return reply.sharedPage('sales', () => listContent(request))
+    return reply.page('sales', await listContent(request))
+  })
+
+  async function listContent({ language }: FastifyRequest) {
     const sales = await saleViews.list()
     const groups = PHASES_IN_ORDER.map((phase) => ({
       phase,
       sales: sales.filter((sale) => sale.phase === phase),
     }))
-    return reply.page('sales', {
-      title: english.text('list.title'),
+    return {
+      title: language.text('list.title'),
       groups: groups.filter((group) => group.sales.length > 0),
       nowMs: clock.nowMs(),
       hasClientTexts: true,
-    })
-  })
+    }
+  }
 
   app.get<SaleRoute>('/sales/:saleId', async (request, reply) => {
     const sale = await findSale(request.params.saleId)
     if (!sale) return refuse(reply, { code: 'not-found' })
+    if (isShared(request)) return reply.sharedPage('sale', async () => saleContent(request, sale))
+    return reply.page('sale', await saleContent(request, sale))
+  })
+
+  async function saleContent(request: FastifyRequest<SaleRoute>, sale: SaleView) {
     const { account } = request.session
+    const { text, moment, time } = request.language
     const [order, place] = account
       ? await Promise.all([
           readOrder.liveIn(sale.saleId, account.userId),
@@ -61,15 +69,29 @@ const salePages: FastifyPluginAsync = async (app) => {
         ])
       : []
     const token = place?.kind === 'held' ? place : undefined
-    const state = shownState(account !== undefined, viewerState(sale, order, token !== undefined))
+    const nowMs = clock.nowMs()
+    const state = viewerState(
+      { ...sale, checkOpensAtMs: sale.opensAtMs - CHECK_AHEAD_MS, nowMs },
+      {
+        isLoggedIn: account !== undefined,
+        isBlocked: account !== undefined && app.isUserBlocked(account.userId),
+        hasToken: token !== undefined,
+        orderState: order?.state,
+      },
+    )
+    const { unitsMayReturnUntilMs: returnUntilMs } = sale
+    const reason =
+      state === 'sold_out' && returnUntilMs
+        ? text('reason.sold_out-until', { time: time(returnUntilMs) })
+        : text(`reason.${state}`, { time: moment(sale.opensAtMs), ref: request.id })
 
-    return reply.page('sale', {
+    return {
       title: sale.title,
       sale,
       state,
-      canBuy: PRESSABLE.includes(state),
-      reason: english.text(`reason.${state}`, { time: english.moment(sale.opensAtMs) }),
-      notice: noticeText(request.query, sale),
+      controls: SALE_CONTROLS,
+      reason,
+      notice: noticeText(request.query, sale, text),
       isLoggedIn: account !== undefined,
       checkAheadMs: CHECK_AHEAD_MS,
       tokenExpiresAtMs: token?.expiresAtMs,
@@ -79,11 +101,11 @@ const salePages: FastifyPluginAsync = async (app) => {
         { length: Math.min(sale.unitsPerUser, QUANTITY_CHOICES_MAX) },
         (_, at) => at + 1,
       ),
-      nowMs: clock.nowMs(),
+      nowMs,
       pollAfterMs: POLL_AFTER_MS,
       hasClientTexts: true,
-    })
-  })
+    }
+  }
 
   app.post<SaleRoute>('/sales/:saleId/buy', { config: { needsLogin: true } }, async (request, reply) => {
     const sale = await findSale(request.params.saleId)
@@ -138,7 +160,7 @@ const salePages: FastifyPluginAsync = async (app) => {
     if (!order && isDecided) return reply.redirect(`/sales/${saleId}?notice=not-taken`, 303)
 
     return reply.page('confirming', {
-      title: english.text('confirming.title'),
+      title: request.language.text('confirming.title'),
       sale,
       checkUrl: request.url,
       refreshSeconds: LOOK_AGAIN_SECONDS,
@@ -170,7 +192,12 @@ const salePages: FastifyPluginAsync = async (app) => {
     const held = place.kind === 'held' ? place.purchaseToken : undefined
     const token = purchaseTokens.read(held, saleId, userId, clock.nowMs())
     if (token.kind === 'valid') return token.issuedAtMs
-    const notice = noticeOf(viewerState(sale, undefined, token.kind === 'early'))
+    const notice = noticeOf(
+      viewerState(
+        { ...sale, checkOpensAtMs: sale.opensAtMs - CHECK_AHEAD_MS },
+        { isLoggedIn: true, isBlocked: false, hasToken: token.kind === 'early' },
+      ),
+    )
     return notice ? `/sales/${saleId}?${noticeQuery({ code: notice })}` : `/sales/${saleId}/check`
   }
 
@@ -188,10 +215,9 @@ const salePages: FastifyPluginAsync = async (app) => {
 
 export default salePages
 
-function shownState(isLoggedIn: boolean, state: PageViewerState): PageViewerState {
-  if (isLoggedIn) return state
-  if (state === 'open_needs_check') return 'login_required'
-  return state === 'warming' ? 'not_started' : state
+/** Of nobody in particular, and not about an earlier try: the same for everybody who reads this language. */
+function isShared({ session, query }: FastifyRequest): boolean {
+  return !session.account && !session.away && Object.keys(query as object).length === 0
 }
 
 function isLive({ state }: { state: string }): boolean {

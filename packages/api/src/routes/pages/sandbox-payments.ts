@@ -4,7 +4,6 @@ import { repeat, type Repeating } from '@blitzbuy/core/repeat'
 import type { Logger } from '@blitzbuy/core/log'
 import type { FastifyPluginAsync } from 'fastify'
 
-import { english } from '../../messages/language.ts'
 import { refuse } from '../../refusals.ts'
 import { readField } from './form-fields.ts'
 
@@ -47,10 +46,10 @@ const sandboxPages: FastifyPluginAsync<{ sandbox: SandboxProvider }> = async (ap
     const payment = await sandbox.find(request.params.ref)
     if (!payment) return refuse(reply, { code: 'not-found' })
     return reply.page('sandbox-payment', {
-      title: english.text('sandbox.title'),
+      title: request.language.text('sandbox.title'),
       ref: payment.ref,
       acts: SANDBOX_ACTS,
-      amount: english.money(payment.amountCents, payment.currency),
+      amount: request.language.money(payment.amountCents, payment.currency),
       returnUrl: payment.returnUrl,
     })
   })

@@ -1,5 +1,3 @@
-// @ts-check
-
 /*
  * The check for shoppers who cannot read a picture: finds the number whose SHA-256 together with the salt is the
  * challenge. In a worker, so that the page stays alive; with a SHA-256 of its own, because the browser's is not
@@ -12,20 +10,21 @@ const START = constants(8, 1 / 2)
 const w = new Int32Array(64)
 const state = new Int32Array(8)
 
-addEventListener('message', ({ data: { challenge, salt, maxnumber } }) => {
-  for (let number = 0; number <= maxnumber; number += 1) {
-    if (sha256(salt + number) === challenge) return postMessage({ number })
-  }
-  postMessage({ number: undefined })
-})
+addEventListener(
+  'message',
+  ({ data }: MessageEvent<{ challenge: string; salt: string; maxnumber: number }>) => {
+    const { challenge, salt, maxnumber } = data
+    for (let number = 0; number <= maxnumber; number += 1) {
+      if (sha256(salt + number) === challenge) return postMessage({ number })
+    }
+    postMessage({ number: undefined })
+  },
+)
 
 /**
  * The first bits behind the point of the roots of the first primes.
- *
- * @param {number} count
- * @param {number} power
  */
-function constants(count, power) {
+function constants(count: number, power: number): Int32Array {
   const values = new Int32Array(count)
   for (let candidate = 2, found = 0; found < count; candidate += 1) {
     let isPrime = true
@@ -41,10 +40,8 @@ function constants(count, power) {
 
 /**
  * Of at most 55 plain characters, which fit into one block; in hex.
- *
- * @param {string} text
  */
-function sha256(text) {
+function sha256(text: string): string {
   w.fill(0, 0, 16)
   for (let at = 0; at < text.length; at += 1) put(at, text.charCodeAt(at))
   put(text.length, 0x80)
@@ -65,7 +62,7 @@ function sha256(text) {
 }
 
 /** Leaves in `state` what has to be added to the start. */
-function rounds() {
+function rounds(): void {
   let a = get(START, 0)
   let b = get(START, 1)
   let c = get(START, 2)
@@ -93,20 +90,15 @@ function rounds() {
 
 /**
  * One byte of the block.
- *
- * @param {number} at
- * @param {number} byte
  */
-function put(at, byte) {
+function put(at: number, byte: number): void {
   w[at >> 2] = get(w, at >> 2) | (byte << (24 - (at & 3) * 8))
 }
 
-/** @type {(words: Int32Array, at: number) => number} */
-function get(words, at) {
-  return /** @type {number} */ (words[at])
+function get(words: Int32Array, at: number): number {
+  return words[at] as number
 }
 
-/** @type {(value: number, by: number) => number} */
-function turn(value, by) {
+function turn(value: number, by: number): number {
   return (value >>> by) | (value << (32 - by))
 }

@@ -1,0 +1,58 @@
+import type { FastifyRequest, onRequestHookHandler } from 'fastify'
+import fp from 'fastify-plugin'
+import { LRUCache } from 'lru-cache'
+
+import type { Language } from '../messages/language.ts'
+import { findLanguage, preferredLanguage } from '../messages/languages.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** `?lang=` on any page is the switch: it is remembered and leads to the page itself. */
+    switchLanguage: onRequestHookHandler
+  }
+  interface FastifyRequest {
+    /** What this shopper has chosen by the switch, else what the browser would like. */
+    readonly language: Language
+  }
+}
+
+const COOKIE = 'blitz-lang'
+const CHOSEN = /(?:^|;\s*)blitz-lang=([\w-]+)/
+const YEAR_SECONDS = 365 * 24 * 3600
+const REMEMBERED_MAX = 1_000
+
+/** The language of each answer: that of the switch, which a cookie remembers, else that of Accept-Language. */
+export default fp<{ publicOrigin: string }>(
+  async (app, { publicOrigin }) => {
+    const remembered = new LRUCache<string, Language>({ max: REMEMBERED_MAX })
+    const ofBrowser = (accepted = ''): Language => {
+      let language = remembered.get(accepted)
+      if (!language) remembered.set(accepted, (language = preferredLanguage(accepted)))
+      return language
+    }
+    app.decorateRequest('language', {
+      getter(this: FastifyRequest) {
+        const { cookie, 'accept-language': accepted } = this.headers
+        const chosen = cookie?.includes(COOKIE) ? CHOSEN.exec(cookie)?.[1] : undefined
+        return findLanguage(chosen) ?? ofBrowser(accepted)
+      },
+    })
+
+    app.decorate('switchLanguage', (request, reply, done) => {
+      const url = new URL(request.url, publicOrigin)
+      const asked = url.searchParams.get('lang')
+      if (request.method !== 'GET' || asked === null) return done()
+      url.searchParams.delete('lang')
+      const language = findLanguage(asked)
+      if (language) {
+        const secure = publicOrigin.startsWith('https:') ? '; Secure' : ''
+        reply.header(
+          'set-cookie',
+          `${COOKIE}=${language.tag}; Path=/; Max-Age=${YEAR_SECONDS}; SameSite=Lax${secure}`,
+        )
+      }
+      void reply.header('cache-control', 'no-store').redirect(url.pathname + url.search, 303)
+    })
+  },
+  { name: 'language' },
+)
