@@ -105,6 +105,11 @@ export async function createShopperMaker(options: MakeShoppersOptions) {
     /** Of every account that this maker makes. */
     password,
     makeShoppers,
+    /** A new session of somebody made here; their old one may be lost. */
+    logInAgain({ userId, phone }: Pick<Shopper, 'userId' | 'phone'>): Promise<string> {
+      const nickname = maskPhone(phone)
+      return logIn({ userId, nickname, phoneMasked: nickname, role: 'shopper' })
+    },
     async makeAll(count: number): Promise<Shopper[]> {
       const shoppers: Shopper[] = []
       for await (const batch of makeShoppers(count)) shoppers.push(...batch)

@@ -1,0 +1,7 @@
+import { apiRows } from './api-rows.ts'
+import type { Row } from './row.ts'
+import { saleRows } from './sale-rows.ts'
+import { storeRows } from './store-rows.ts'
+import { workerRows } from './worker-rows.ts'
+
+export const allRows: readonly Row[] = [...apiRows, ...workerRows, ...saleRows, ...storeRows]

@@ -1,0 +1,123 @@
+import { performance } from 'node:perf_hooks'
+import { setTimeout as pause } from 'node:timers/promises'
+
+import { audit, auditMoney, auditSoldOut, auditWindow, isAtRest, isMoneyAtRest } from '../audit.ts'
+import { auditHistory, undecided, type Allowances } from './audit-history.ts'
+import type { Call } from './history.ts'
+import type { FaultProcess } from './processes.ts'
+import type { Random } from './random.ts'
+import type { FaultSystem } from './system.ts'
+import { createShopperCalls } from './workload.ts'
+
+const DECIDED_WITHIN_MS = 60_000
+/** A comparison comes once a minute, at the latest. */
+const AT_REST_WITHIN_MS = 100_000
+const READS_MAX = 100
+const BUYERS_AT_ONCE = 25
+const MORE_THAN_THERE_IS = 5
+
+/** After the last fault: everything comes to rest in time, everything is right, and every unit can be sold again. */
+export async function settleDown(
+  system: FaultSystem,
+  saleId: number,
+  random: Random,
+  allowances: Allowances,
+  isClosed = false,
+): Promise<string[]> {
+  const healedMs = performance.now()
+  const violations: string[] = []
+
+  let waiting = await undecided(system, saleId, system.history)
+  while (waiting.length > 0 && performance.now() - healedMs < DECIDED_WITHIN_MS) {
+    await pause(200)
+    waiting = await undecided(system, saleId, system.history)
+  }
+  violations.push(...waiting.map((id) => `I4: order ${id} is not decided a minute after the last fault`))
+  violations.push(...(await readAsBuyer(system, saleId, random)))
+  violations.push(...(await untilRight(system, saleId)))
+
+  if (!isClosed) {
+    // From now on nothing expires while it is counted.
+    await system.mysql.use(({ connection }) =>
+      connection.query('UPDATE sales SET payment_window_seconds = 900 WHERE id = ?', [saleId]),
+    )
+    await buyTheRest(system, saleId, random)
+    violations.push(...(await untilRight(system, saleId)))
+    violations.push(...(await auditSoldOut(system, saleId)))
+  }
+  violations.push(...(await auditHistory(system, saleId, system.history, allowances)))
+  return violations
+}
+
+async function untilRight(system: FaultSystem, saleId: number): Promise<string[]> {
+  const untilMs = performance.now() + AT_REST_WITHIN_MS
+  for (;;) {
+    const violations = await findWrong(system, saleId).catch((error: unknown) => [
+      `not readable: ${String(error)}`,
+    ])
+    if (violations.length === 0 || performance.now() > untilMs) return violations
+    await pause(300)
+  }
+}
+
+async function findWrong(system: FaultSystem, saleId: number): Promise<string[]> {
+  if (!(await isAtRest(system, saleId))) return ['I3: the ledger or what is to return does not become empty']
+  if (!(await isMoneyAtRest(system))) return ['I11: callbacks or refunds do not come to an end']
+  return [
+    ...(await audit(system, saleId)),
+    ...(await auditWindow(system, saleId)),
+    ...(await auditMoney(system, saleId)),
+  ]
+}
+
+/** I4 says that the buyer can read it: some are read as their buyers do. */
+async function readAsBuyer(system: FaultSystem, saleId: number, random: Random): Promise<string[]> {
+  const calls = createShopperCalls(system)
+  const promised = system.history.calls.filter(
+    (call) => call.saleId === saleId && call.kind === 'buy' && call.status === 202,
+  )
+  const some = promised.toSorted(() => random.between(-1, 1)).slice(0, READS_MAX)
+  const violations: string[] = []
+  for (const { userId, orderId = '' } of some) {
+    const shopper = { userId, cookie: '', phone: await phoneOf(system, userId) }
+    await system.logInAgain(shopper)
+    const state = await calls.readUntilDecided(
+      shopper,
+      saleId,
+      orderId,
+      () => random.pick(system.apis),
+      5_000,
+    )
+    if (state === undefined) violations.push(`I4: user ${userId} cannot read what became of order ${orderId}`)
+  }
+  return violations
+}
+
+async function phoneOf({ mysql }: FaultSystem, userId: number): Promise<string> {
+  return mysql.use(async ({ connection }) => {
+    const [rows] = await connection.query('SELECT phone FROM users WHERE id = ?', [userId])
+    return (rows as { phone: string }[])[0]?.phone ?? ''
+  })
+}
+
+async function buyTheRest(system: FaultSystem, saleId: number, random: Random): Promise<void> {
+  const calls = createShopperCalls(system)
+  const unitsLeft = Number(await system.redis.hget(`{sale:${saleId}}:stock`, 'unitsLeft'))
+  const shoppers = await system.makeShoppers(Math.max(0, unitsLeft) + MORE_THAN_THERE_IS)
+  const pickApi = (): FaultProcess => random.pick(system.apis)
+  const buyAll = async (): Promise<void> => {
+    for (let shopper = shoppers.pop(); shopper; shopper = shoppers.pop()) {
+      let answer: Call
+      do answer = await calls.buyUntilKnown(shopper, saleId, pickApi)
+      // Somebody's units come back at this very moment.
+      while (answer.code === 'sold-out' && (await unitsAreLeft(system, saleId)))
+    }
+  }
+  await Promise.all(Array.from({ length: BUYERS_AT_ONCE }, buyAll))
+}
+
+async function unitsAreLeft({ redis }: FaultSystem, saleId: number): Promise<boolean> {
+  if (Number(await redis.hget(`{sale:${saleId}}:stock`, 'unitsLeft')) <= 0) return false
+  await pause(100)
+  return true
+}
