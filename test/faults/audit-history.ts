@@ -7,6 +7,8 @@ import type { Call, History } from './history.ts'
 export interface Allowances {
   /** Redis lost data: it gave units that MySQL did not have, or forgot who had some. */
   redisLostData: boolean
+  /** An operator lowered the quota: what was reserved in that very moment finds no unit any more. */
+  quotaLowered?: boolean
   /** … and an api died beside it: what it had told of the ledger alone may be lost. */
   apiDied: boolean
   /** Added to the two seconds in which a refusal must come, for machines that others work on. */
@@ -47,11 +49,11 @@ export async function undecided(
   stores: Pick<AuditedStores, 'mysql'>,
   saleId: number,
   history: History,
-): Promise<string[]> {
+): Promise<Call[]> {
   const rows = await readOrders(stores, saleId)
-  return promised(history.calls.filter((call) => call.saleId === saleId))
-    .map((call) => call.orderId ?? '')
-    .filter((orderId) => !rows.has(orderId))
+  return promised(history.calls.filter((call) => call.saleId === saleId)).filter(
+    ({ orderId = '' }) => !rows.has(orderId),
+  )
 }
 
 function promised(calls: readonly Call[]): Call[] {
@@ -61,7 +63,7 @@ function promised(calls: readonly Call[]): Call[] {
 function findLostPromises(
   calls: readonly Call[],
   rows: Map<string, OrderRow>,
-  { redisLostData, apiDied }: Allowances,
+  { redisLostData, apiDied, quotaLowered = false }: Allowances,
 ): string[] {
   const violations: string[] = []
   for (const { orderId = '', userId, handoff } of promised(calls)) {
@@ -71,10 +73,18 @@ function findLostPromises(
       violations.push(`I4: order ${orderId} is user ${row.userId}'s, not ${userId}'s`)
     else if (row.reason === 'lost' && !(handoff === 'ledger' && redisLostData && apiDied))
       violations.push(`I4: order ${orderId} (${handoff}) reads lost`)
-    else if (row.state === 'rejected' && row.reason !== 'lost' && !redisLostData)
+    else if (
+      row.state === 'rejected' &&
+      row.reason !== 'lost' &&
+      !isExcused(row, redisLostData, quotaLowered)
+    )
       violations.push(`I4: order ${orderId} was told 202 and then rejected (${row.reason})`)
   }
   return violations
+}
+
+function isExcused({ reason }: OrderRow, redisLostData: boolean, quotaLowered: boolean): boolean {
+  return redisLostData || (quotaLowered && reason === 'sold-out')
 }
 
 function findPhantoms(calls: readonly Call[], rows: Map<string, OrderRow>): string[] {
@@ -106,8 +116,9 @@ function findChangedMinds(calls: readonly Call[], rows: Map<string, OrderRow>): 
 }
 
 function findSlowRefusals(calls: readonly Call[], history: History, { slackMs = 0 }: Allowances): string[] {
-  return calls.flatMap(({ at, kind, outcome, beganMs, tookMs, status, code }) => {
-    if (outcome === 'ok' || tookMs < REFUSED_WITHIN_MS + slackMs) return []
+  return calls.flatMap(({ at, kind, beganMs, tookMs, status, code }) => {
+    const isRefusal = status === 0 || status >= 500
+    if (!isRefusal || tookMs < REFUSED_WITHIN_MS + slackMs) return []
     const endedMs = beganMs + tookMs
     if (history.wasDisturbed(at, beganMs, endedMs)) return []
     if (tookMs - history.stalledMs(beganMs, endedMs) < REFUSED_WITHIN_MS + slackMs) return []

@@ -228,13 +228,15 @@ const MAKERS: FaultMaker[] = [
     const isToldByUs = random.chance(0.5)
     return {
       label: `quota ${units > 0 ? '+' : ''}${units}${isToldByUs ? '' : ', Redis not told'}`,
-      run: ({ system, saleId }) =>
-        changeSale(
+      run: ({ system, saleId, allow }) => {
+        allow({ quotaLowered: true })
+        return changeSale(
           system,
           saleId,
           ({ quota, unitsSold }) => ({ quota: Math.max(unitsSold, 1, quota + units) }),
           isToldByUs,
-        ),
+        )
+      },
     }
   },
   (random) => {

@@ -122,7 +122,8 @@ export const saleRows: Row[] = [
     fault: 'pause, resume, restock, quota lowered, two operators at once',
     when: 'peak',
     holds: 'I1–I3; buyers see it everywhere within 2 s',
-    async breakThings({ system, saleId, demand }) {
+    async breakThings({ system, saleId, demand, allow }) {
+      allow({ quotaLowered: true })
       await changeSale(system, saleId, { state: 'paused' })
       await demandSeen(system, saleId, 'sale-paused', demand)
       await changeSale(system, saleId, { state: 'scheduled' })

@@ -54,7 +54,7 @@ export const workerRows: Row[] = [
     fault: `kill -9 ${KILLS} times in a row with prefetch full`,
     when: 'drain',
     holds: 'I1–I6, no healthy order dead-lettered',
-    sale: { quota: 300, paymentWindowSeconds: 120 },
+    sale: { quota: 300, paymentWindowSeconds: 30 },
     async breakThings({ system, demand }) {
       const [worker, other] = system.workers as [FaultProcess, FaultProcess]
       const deadBefore = await countDeadLetters(system)
@@ -138,7 +138,6 @@ export const workerRows: Row[] = [
       'unreadable body, wrong schema, unknown sale, one bad reservation among good ones, a duplicate, re-ordered messages',
     when: 'drain',
     holds: 'I10',
-    sale: { paymentWindowSeconds: 900 },
     async breakThings({ system, saleId, demand }) {
       const deadBefore = await countDeadLetters(system)
       const shoppers = await system.makeShoppers(9)

@@ -7,6 +7,9 @@ import type { ReturnStock } from '../stock/return-stock.ts'
 import type { OrderState, PlacedOrder } from './orders.ts'
 import { tellReturn } from './return-due-stock.ts'
 
+/** A MySQL that went away after the commit must not cost the buyer this wait and that of the next read too. */
+const MARK_WITHIN_MS = 300
+
 /**
  * Ends an order that is not paid yet, and gives its units back: MySQL in one transaction, then Redis.
  *
@@ -48,7 +51,7 @@ export function createCancelOrder(deps: {
     const { state, endedAt, returnDue } = standing
     if (returnDue === 1) {
       const ended = { orderId, userId, state, endedAtMs: endedAt?.getTime() }
-      await tellReturn(deps, saleId, [ended]).catch(leaveToSweep)
+      await tellReturn(deps, saleId, [ended], MARK_WITHIN_MS).catch(leaveToSweep)
     }
     return state
   }

@@ -49,15 +49,21 @@ export function createReturnDueStock(
   }
 }
 
-/** One sale's ended orders: Redis first, then the mark, so that a crash in between only says it again. */
+/**
+ * One sale's ended orders: Redis first, then the mark, so that a crash in between only says it again.
+ *
+ * @param markWithinMs for who cannot wait: the sweep says it again and sets the mark
+ */
 export async function tellReturn(
   deps: { mysql: Mysql; returnStock: ReturnStock; cooldownMs: number },
   saleId: number,
   orders: readonly { orderId: string; userId: number; state: OrderState; endedAtMs: number | undefined }[],
+  markWithinMs?: number,
 ): Promise<void> {
   const orderIds = orders.map((order) => order.orderId)
   await deps.returnStock(saleId, orderIds, cooldownsOf(orders, deps.cooldownMs))
-  await deps.mysql.use(({ connection }) =>
-    connection.query('UPDATE orders SET return_due = NULL WHERE id IN (?)', [orderIds]),
+  await deps.mysql.use(
+    ({ connection }) => connection.query('UPDATE orders SET return_due = NULL WHERE id IN (?)', [orderIds]),
+    markWithinMs,
   )
 }
