@@ -40,6 +40,9 @@ export interface History {
   add(call: Call): void
   ended(ending: Ending): void
   poisoned(poison: Poison): void
+  /** Processes that ended although nobody told them to. */
+  readonly deaths: readonly string[]
+  diedBySelf(name: string, code: number, lastWords: string): void
   /** From here until `calm` nobody can expect an answer of this process. */
   disturb(name: string): void
   calm(name: string): void
@@ -56,6 +59,7 @@ export function createHistory(): History {
   const calls: Call[] = []
   const endings: Ending[] = []
   const poisons: Poison[] = []
+  const deaths: string[] = []
   const disturbances: { name: string; fromMs: number; toMs: number }[] = []
   const stalls: { fromMs: number; toMs: number }[] = []
 
@@ -74,6 +78,9 @@ export function createHistory(): History {
     calls,
     endings,
     poisons,
+    deaths,
+    diedBySelf: (name, code, lastWords) =>
+      void deaths.push(`${name} ended by itself (${code}): ${lastWords}`),
     add: (call) => void calls.push(call),
     ended: (ending) => void endings.push(ending),
     poisoned: (poison) => void poisons.push(poison),

@@ -53,6 +53,7 @@ export function createFaultProcess(options: {
   const healthUrl = `http://127.0.0.1:${env.HEALTH_PORT}`
   let child: ChildProcess | undefined
   let output = ''
+  let isExpectedToDie = false
 
   const isRunning = (): boolean => child !== undefined && child.exitCode === null && child.signalCode === null
 
@@ -123,6 +124,12 @@ export function createFaultProcess(options: {
         },
       )
       child = started
+      isExpectedToDie = 'CRASH_AT' in extra
+      started.on('exit', (code) => {
+        // A signal of ours leaves no code; SIGTERM is kept as an ending.
+        if (code !== null && code !== 0 && !isExpectedToDie)
+          history.diedBySelf(name, code, output.slice(-2_000))
+      })
       if (started.pid !== undefined) record.add(name, started.pid)
       for (const stream of [started.stdout, started.stderr]) {
         stream?.setEncoding('utf8').on('data', (text: string) => {
@@ -142,7 +149,14 @@ export function createFaultProcess(options: {
     },
 
     async untilReady() {
-      await untilTrue(`${name} is ready`, () => self.isReady(), READY_WITHIN_MS)
+      await untilTrue(
+        `${name} is ready`,
+        async () => {
+          if (!isRunning()) await self.start()
+          return self.isReady()
+        },
+        READY_WITHIN_MS,
+      )
       history.calm(name)
     },
   }

@@ -93,7 +93,7 @@ export async function startProxy(target: { host: string; port: number }, port = 
   }
 
   const cutAll = (): void => {
-    for (const pair of [...pairs]) cut(pair)
+    for (const pair of pairs) cut(pair)
   }
 
   async function stopListening(): Promise<void> {

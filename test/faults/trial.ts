@@ -47,6 +47,7 @@ export async function runTrial(system: FaultSystem, trial: Trial): Promise<Trial
   const allowances: Allowances = { redisLostData: false, apiDied: false, slackMs: trial.slackMs ?? 0 }
   const saleId = await system.addSale(trial.sale)
   if (trial.isWarmed !== false) await system.untilOpen(saleId)
+  const deathsBefore = system.history.deaths.length
   const watch = startWatch(system, saleId)
   const workload = await startWorkload(system, {
     saleId,
@@ -70,6 +71,7 @@ export async function runTrial(system: FaultSystem, trial: Trial): Promise<Trial
     await workload.stop()
   }
   violations.push(...(await settleDown(system, saleId, random, allowances, trial.endsClosed)))
+  violations.push(...system.history.deaths.slice(deathsBefore))
   const watched = await watch.stop()
   violations.push(...watched.violations)
   if (watched.looks === 0) violations.push('the auditor saw no store at all')

@@ -132,6 +132,26 @@ export const workerRows: Row[] = [
     },
   }),
   row({
+    name: 'network-broker-cut',
+    what: 'network',
+    fault:
+      'api and worker cut off from RabbitMQ in the middle of connecting again, 24 times, each time later in it',
+    when: 'peak, drain',
+    holds: 'I1–I6; no process ends, no subscriber is lost',
+    async breakThings({ system }) {
+      const cut = [system.apis[0], system.workers[0]] as [FaultProcess, FaultProcess]
+      for (let cutAfterBytes = 100; cutAfterBytes < 1_780; cutAfterBytes += 70) {
+        for (const { links } of cut) {
+          links.rabbitmq.poison({ cutAfterBytes })
+          links.rabbitmq.reset()
+        }
+        await pause(900)
+        for (const { links } of cut) await links.rabbitmq.heal()
+        for (const one of cut) await one.untilReady()
+      }
+    },
+  }),
+  row({
     name: 'poison',
     what: 'order-worker',
     fault:

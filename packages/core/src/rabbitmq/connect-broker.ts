@@ -2,6 +2,7 @@ import rascal, { type BrokerAsPromised } from 'rascal'
 import type { Logger } from 'pino'
 
 import { withDeadline } from '../deadline.ts'
+import { guardChannels } from './guard-channels.ts'
 import { topology, type TopologyOptions } from './topology.ts'
 
 export interface Broker {
@@ -11,12 +12,18 @@ export interface Broker {
   isBlocked(): boolean
   /** Resolves at the first connection. */
   connected: Promise<BrokerAsPromised>
+  /**
+   * Declares the topology once more, over a connection of its own: a queue that was deleted is there again. rascal does
+   * that only when it connects, and a deleted queue breaks no connection.
+   */
+  declareAgain(): Promise<void>
   close(): Promise<void>
 }
 
 const RETRY_MIN_MS = 250
 const RETRY_MAX_MS = 2_000
 const CLOSE_MS = 3_000
+const DECLARE_MS = 10_000
 
 /**
  * Connects in the background for as long as it takes: a process starts, and says that it is not ready, while the
@@ -24,6 +31,7 @@ const CLOSE_MS = 3_000
  */
 export function connectBroker(options: TopologyOptions & { log: Logger }): Broker {
   const { log } = options
+  guardChannels()
   let broker: BrokerAsPromised | undefined
   let isUp = false
   let isBlocked = false
@@ -74,6 +82,12 @@ export function connectBroker(options: TopologyOptions & { log: Logger }): Broke
   return {
     connected,
     current: () => (isUp ? broker : undefined),
+    async declareAgain() {
+      const config = topology({ ...options, role: 'publisher' })
+      const declaring = rascal.BrokerAsPromised.create(rascal.withDefaultConfig(config))
+      declaring.then(shutDown).catch(() => undefined)
+      await withDeadline(declaring, DECLARE_MS, () => new Error('the topology was not declared in time'))
+    },
     isBlocked: () => isBlocked,
     async close() {
       closing = true

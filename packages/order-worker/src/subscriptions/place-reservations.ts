@@ -34,11 +34,13 @@ export async function subscribeToReservations(deps: {
     work: workOff,
   })
 
+  let isClosing = false
   const connected = await broker.connected
   const session = await consume()
 
   return {
     async close() {
+      isClosing = true
       await session.cancel().catch(() => undefined)
       await gatherer.close()
     },
@@ -49,6 +51,10 @@ export async function subscribeToReservations(deps: {
     for (;;) {
       const attempt = await connected.subscribe(PLACE_RESERVATIONS)
       attempt.on('error', (error: Error) => log.warn({ err: error }, 'subscription lost'))
+      attempt.on('cancelled', (error: Error) => {
+        log.error({ err: error }, 'the queue is gone: declaring it again')
+        void declareAgain()
+      })
       const subscribed = once(attempt, 'subscribed')
       attempt.on('message', take)
       try {
@@ -56,6 +62,19 @@ export async function subscribeToReservations(deps: {
         return attempt
       } catch {
         await attempt.cancel().catch(() => undefined)
+        await pause(SUBSCRIBE_AGAIN_MS)
+      }
+    }
+  }
+
+  /** rascal goes on trying to subscribe, but to a queue that was deleted, and that only a new connection declares. */
+  async function declareAgain(): Promise<void> {
+    while (!isClosing) {
+      try {
+        await broker.declareAgain()
+        return
+      } catch (error) {
+        log.warn({ err: error }, 'the queue could not be declared; trying again')
         await pause(SUBSCRIBE_AGAIN_MS)
       }
     }
