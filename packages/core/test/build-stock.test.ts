@@ -121,6 +121,7 @@ describe('the Redis copy of a sale', () => {
 
     await warmSale.configure({ ...sale, revision: 3, quota: 20 })
     await warmSale.configure({ ...sale, revision: 2, quota: 5 })
+    expect(await unitsLeft(stores, saleId)).toBe(16)
     await warmSale.configure({ ...sale, revision: 3, quota: 20 })
     expect(await unitsLeft(stores, saleId)).toBe(16)
 

@@ -21,6 +21,7 @@ import { createReserve, RESERVE_LIMITS } from '@blitzbuy/core/stock/reserve'
 import { createSettle } from '@blitzbuy/core/stock/settle'
 import { createSoldOutFlags } from '@blitzbuy/core/stock/sold-out-flags'
 import { stockKeys } from '@blitzbuy/core/stock/stock-keys'
+import { connect } from 'amqplib'
 import { pino } from 'pino'
 import type { BrokerAsPromised } from 'rascal'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -53,14 +54,14 @@ afterAll(async () => {
 
 const receivedOf = (saleId: number) => received.filter((message) => message.saleId === saleId)
 
-async function batchesWith(handOff: HandOff) {
+async function batchesWith(handOff: HandOff, limits = RESERVE_LIMITS) {
   await redisReady(stores.redis, 5_000)
   const clock = createRedisClock(stores.redis)
   await clock.refresh()
   const flags = createSoldOutFlags()
   const orderIds = createOrderIds(['o'.repeat(32)])
   let calls = 0
-  const reserve = createReserve(stores.redis)
+  const reserve = createReserve(stores.redis, limits)
   const counted: typeof reserve = (...call) => {
     calls += 1
     return reserve(...call)
@@ -174,6 +175,25 @@ describe('a hand-off without a confirm', () => {
     expect(outcomes.filter((outcome) => outcome.kind !== 'reserved')).toEqual([])
     await stalled.close()
   }, 20_000)
+
+  it('goes on up to the cap of the ledger; whoever comes then is told that nothing was done', async () => {
+    const saleId = await addWarmSale(stores, { quota: 10 })
+    const handOff = createHandOff({
+      log,
+      publish: () => Promise.reject(new StoreAway('rabbitmq', 'not-sent', 'away')),
+    })
+    const { batches } = await batchesWith(handOff, { ...RESERVE_LIMITS, ledgerCap: 3 })
+    const told = []
+    for (let buyer = 0; buyer < 5; buyer += 1) told.push(await batches.purchase(purchaseOf(saleId)))
+
+    expect(told.slice(0, 3).map((one) => one.kind === 'reserved' && one.handoff)).toEqual(
+      Array.from({ length: 3 }, () => 'ledger'),
+    )
+    expect(told.slice(3)).toEqual([{ kind: 'overloaded' }, { kind: 'overloaded' }])
+    expect(await unitsLeft(stores, saleId)).toBe(7)
+    expect(handOff.keptCount()).toBe(3)
+    await handOff.close()
+  })
 
   it('comes to an end once the broker answers again, also while buyers go on buying', async () => {
     const saleId = await addWarmSale(stores, { quota: 60_000 })
@@ -339,6 +359,41 @@ describe('the relay', () => {
       expect(new Set(ids).size).toBe(600)
     })
   })
+})
+
+describe('a broker that refuses what is declared', () => {
+  it('is asked again and again without a connection that stays open each time', async () => {
+    const namespace = `${stores.namespace}y`
+    const first = connectBroker({ url: stores.amqpUrl, namespace, role: 'publisher', log })
+    const broker = await first.connected
+    const { queue } = topologyNames(namespace)
+    await deleteQueue(broker, queue)
+    const connection = await connect(stores.amqpUrl)
+    const channel = await connection.createChannel()
+    // The same name with other arguments: every declaration of ours is refused.
+    await channel.assertQueue(queue, { durable: true })
+    const before = openSockets()
+
+    let refusals = 0
+    const warn = (): void => void (refusals += 1)
+    const refused = connectBroker({
+      url: stores.amqpUrl,
+      namespace,
+      role: 'publisher',
+      log: { ...log, warn, debug: warn } as unknown as typeof log,
+    })
+    await vi.waitFor(() => expect(refusals).toBeGreaterThanOrEqual(3), { timeout: 15_000 })
+    await refused.close()
+
+    await vi.waitFor(() => expect(openSockets()).toBeLessThanOrEqual(before), { timeout: 5_000 })
+    await channel.deleteQueue(queue)
+    await connection.close()
+    await broker.nuke()
+    await first.close()
+  }, 30_000)
+
+  const openSockets = (): number =>
+    process.getActiveResourcesInfo().filter((resource) => resource === 'TCPSocketWrap').length
 })
 
 /** rascal hands out amqplib's connections in their callback form. */

@@ -68,6 +68,14 @@ describe('placing reservations', () => {
     expect(await unitsSold(saleId)).toEqual({ sold: 1, live: 1 })
   })
 
+  it('decides a reservation once that comes twice in one batch, as two messages bring it', async () => {
+    const saleId = await addSale(stores, { quota: 10 })
+    const one = reservation({ quantity: 2 })
+    const { decisions } = await place(saleId, [one, { ...one }])
+    expect(decisions).toMatchObject([{ orderId: one.orderId, state: 'placed' }])
+    expect(await unitsSold(saleId)).toEqual({ sold: 2, live: 2 })
+  })
+
   it('places one live order per user, also when two of them come in one batch or in two at once', async () => {
     const saleId = await addSale(stores, { quota: 10 })
     const userId = newUserId()

@@ -44,8 +44,10 @@ export function connectBroker(options: TopologyOptions & { log: Logger }): Broke
 
   let attempts = 0
   async function connect(): Promise<void> {
+    const giveUp = new AbortController()
     try {
-      const created = await rascal.BrokerAsPromised.create(rascal.withDefaultConfig(topology(options)))
+      const config = topology({ ...options, signal: giveUp.signal })
+      const created = await rascal.BrokerAsPromised.create(rascal.withDefaultConfig(config))
       if (closing) return await shutDown(created)
       broker = created
       isUp = true
@@ -71,8 +73,13 @@ export function connectBroker(options: TopologyOptions & { log: Logger }): Broke
       })
       resolveConnected(created)
     } catch (error) {
+      // Of a connection whose declarations were refused rascal keeps nothing: without this each try leaves one open.
+      giveUp.abort()
+      await halfMade(error)
+        ?.shutdown()
+        .catch(() => undefined)
       if (closing) return
-      if (attempts === 0) log.warn({ err: error }, 'broker is away; trying again')
+      log[attempts === 0 ? 'warn' : 'debug']({ err: error }, 'broker is away; trying again')
       attempts += 1
       timer = setTimeout(() => void connect(), Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** attempts))
     }
@@ -103,4 +110,12 @@ export function connectBroker(options: TopologyOptions & { log: Logger }): Broke
       (error: unknown) => log.warn({ err: error }, 'broker closed hard'),
     )
   }
+}
+
+/** What rascal has made of a broker that failed; it keeps a timer until it is shut down. */
+function halfMade(error: unknown): BrokerAsPromised | undefined {
+  const { broker } = (error ?? {}) as { broker?: symbol }
+  return typeof broker === 'symbol'
+    ? (error as unknown as Record<symbol, BrokerAsPromised>)[broker]
+    : undefined
 }

@@ -30,6 +30,8 @@ export interface TopologyOptions {
   role: 'publisher' | 'consumer'
   /** Most messages a consumer holds unacknowledged. */
   prefetch?: number
+  /** Destroys the sockets of these connections. */
+  signal?: AbortSignal
 }
 
 const RECONNECT = { min: 250, max: 2_000, factor: 2, strategy: 'exponential' } as const
@@ -40,7 +42,7 @@ const SOCKET = { timeout: 5_000, noDelay: true }
 /**
  * The whole topology as one value, loaded by every publisher and consumer: whoever comes first declares it.
  */
-export function topology({ url, namespace, role, prefetch }: TopologyOptions): BrokerConfig {
+export function topology({ url, namespace, role, prefetch, signal }: TopologyOptions): BrokerConfig {
   const names = topologyNames(namespace)
   const vhost = decodeURIComponent(new URL(url).pathname.slice(1)) || '/'
   const quorum = {
@@ -58,7 +60,7 @@ export function topology({ url, namespace, role, prefetch }: TopologyOptions): B
         connection: {
           url,
           options: { heartbeat: 5, connection_timeout: 5_000 },
-          socketOptions: SOCKET,
+          socketOptions: { ...SOCKET, signal } as typeof SOCKET,
         },
         // One confirm is outstanding per channel: this many batches can be on their way at once.
         publicationChannelPools: { confirmPool: { min: 1, max: 32, autostart: role === 'publisher' } },
