@@ -94,6 +94,7 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
     ORDER_ID_SECRETS: secret(),
     PURCHASE_TOKEN_SECRETS: secret(),
     PAYMENT_CALLBACK_SECRETS: secret(),
+    SECOND_FACTOR_SECRETS: secret(),
   }
 
   const { pids, api, generator } = await steps.step('Processes', async (note) => {

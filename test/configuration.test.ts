@@ -18,6 +18,7 @@ const GOOD = {
   ORDER_ID_SECRETS: 'o'.repeat(32),
   PURCHASE_TOKEN_SECRETS: 'p'.repeat(32),
   PAYMENT_CALLBACK_SECRETS: 'p'.repeat(32),
+  SECOND_FACTOR_SECRETS: 'f'.repeat(32),
 }
 const MALFORMED = {
   NODE_ENV: 'staging',
@@ -37,6 +38,7 @@ const OF_API = {
   ORDER_ID_SECRETS: `${'o'.repeat(32)},short`,
   PURCHASE_TOKEN_SECRETS: 'p'.repeat(31),
   PAYMENT_CALLBACK_SECRETS: 'p'.repeat(31),
+  SECOND_FACTOR_SECRETS: 'f'.repeat(31),
 }
 /** These have a default, or may be missing. */
 const LIMITS_OF_API = {
@@ -140,6 +142,7 @@ const OF_PRODUCTION = {
   ORDER_ID_SECRETS: randomBytes(32).toString('base64url'),
   PURCHASE_TOKEN_SECRETS: randomBytes(32).toString('base64url'),
   PAYMENT_CALLBACK_SECRETS: randomBytes(32).toString('base64url'),
+  SECOND_FACTOR_SECRETS: randomBytes(32).toString('base64url'),
 }
 
 const OF_PRODUCTION_GOOD = { ...GOOD, ...OF_PRODUCTION }

@@ -36,6 +36,7 @@ export function useProcesses(stores: OwnStores, changes: Record<string, string> 
     ORDER_ID_SECRETS: secret(),
     PURCHASE_TOKEN_SECRETS: secret(),
     PAYMENT_CALLBACK_SECRETS: secret(),
+    SECOND_FACTOR_SECRETS: secret(),
   }
   const running: ChildProcess[] = []
   const takenPorts = new Set<number>()

@@ -6,7 +6,7 @@ import { compile } from 'sass'
 
 /*
  * What browsers get, from client/ and styles/ to dist/assets/: one script, the worker of the human check, one style
- * sheet with those parts of Bootstrap that pages use. Each beside its compressed copies: there may be no proxy in
+ * sheet with those parts of Bootstrap that pages use; one of each for operators. Each beside its compressed copies: there may be no proxy in
  * front that compresses.
  */
 
@@ -16,7 +16,10 @@ const assets = new URL('dist/assets/', here)
 const target = ['chrome109', 'firefox115', 'safari16']
 
 const { outputFiles } = await build({
-  entryPoints: [new URL('client/app.ts', here).pathname, new URL('client/work.ts', here).pathname],
+  entryPoints: ['client/app.ts', 'client/work.ts', 'client/admin.ts', 'styles/admin.css'].map(
+    (path) => new URL(path, here).pathname,
+  ),
+  entryNames: '[name]',
   outdir: assets.pathname,
   bundle: true,
   format: 'esm',

@@ -7,6 +7,9 @@ import { createAccounts } from '@blitzbuy/core/user/accounts'
 import { createHashLine } from '@blitzbuy/core/user/hash-line'
 import { hashPassword } from '@blitzbuy/core/user/password'
 import { parsePhone } from '@blitzbuy/core/user/phone'
+import { hashRecoveryCode, newRecoveryCodes } from '@blitzbuy/core/user/recovery-codes'
+import { createSealer, type Sealer } from '@blitzbuy/core/user/sealed-secret'
+import { newTotpSecret, totpUri } from '@blitzbuy/core/user/totp'
 import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise'
 
 import { DEMO_BUYERS, DEMO_SALES, type DemoSale } from './demo-catalogue.ts'
@@ -16,9 +19,19 @@ export interface DemoLogin {
   password: string
 }
 
+export interface DemoOperator extends DemoLogin {
+  secondFactor: {
+    /** For an app; of an earlier start, if there was one. */
+    secret: string
+    uri: string
+    /** Opens once, without an app. */
+    recoveryCode: string
+  }
+}
+
 export interface DemoData {
   shopper: DemoLogin
-  operator: DemoLogin
+  operator: DemoOperator
   /** 0 when there still was an open and an upcoming sale. */
   salesAdded: number
 }
@@ -28,6 +41,8 @@ export interface SeedOptions {
   mysqlUrl: string
   redisUrl: string
   namespace?: string
+  /** SECOND_FACTOR_SECRETS of the api. */
+  secondFactorSecrets: string[]
   say?: (line: string) => void
 }
 
@@ -44,14 +59,21 @@ const CONFUSABLE = /[-_0O1lI]/g
  *
  * @throws in production: accounts with printed passwords and paid orders of nobody have no place there.
  */
-export async function seedDemo({ mysqlUrl, say = () => undefined }: SeedOptions): Promise<DemoData> {
+export async function seedDemo({
+  mysqlUrl,
+  secondFactorSecrets,
+  say = () => undefined,
+}: SeedOptions): Promise<DemoData> {
   if (process.env.NODE_ENV === 'production') {
     throw new Error('Demo data is refused with NODE_ENV=production: it has accounts with printed passwords.')
   }
   const mysql = connectMysql(mysqlUrl, { connectionLimit: 2 })
   try {
     const shopper = await demoLogin(mysql, SHOPPER_PHONE, 'Demo shopper', 'shopper')
-    const operator = await demoLogin(mysql, OPERATOR_PHONE, 'Demo operator', 'operator')
+    const operator = {
+      ...(await demoLogin(mysql, OPERATOR_PHONE, 'Demo operator', 'operator')),
+      secondFactor: await demoSecondFactor(mysql, createSealer(secondFactorSecrets)),
+    }
     const salesAdded = (await needsSales(mysql)) ? await addSales(mysql) : 0
     say(salesAdded > 0 ? `${salesAdded} demo sales added` : 'the demo sales of an earlier start go on')
     return { shopper, operator, salesAdded }
@@ -80,8 +102,42 @@ async function demoLogin(
   return { phone, password }
 }
 
+/** The secret stays from start to start, so that an app that has it goes on; the recovery code is a new one. */
+async function demoSecondFactor(mysql: Mysql, sealer: Sealer): Promise<DemoOperator['secondFactor']> {
+  const userId = await demoUser(mysql, OPERATOR_PHONE)
+  const owner = `user:${userId}`
+  return mysql.transaction(async ({ connection }) => {
+    const [[row]] = await connection.query<(RowDataPacket & { sealedSecret: string })[]>(
+      'SELECT sealed_secret AS sealedSecret FROM second_factors WHERE user_id = ?',
+      [userId],
+    )
+    const secret = (row && openOrNothing(sealer, row.sealedSecret, owner)) ?? newTotpSecret()
+    await connection.query('DELETE FROM second_factors WHERE user_id = ?', [userId])
+    await connection.query(
+      'INSERT INTO second_factors (user_id, sealed_secret, confirmed_at) VALUES (?, ?, UTC_TIMESTAMP(3))',
+      [userId, sealer.seal(secret, owner)],
+    )
+    const [recoveryCode = ''] = newRecoveryCodes()
+    await connection.query('DELETE FROM recovery_codes WHERE user_id = ?', [userId])
+    await connection.query('INSERT INTO recovery_codes (user_id, code_hash) VALUES (?, ?)', [
+      userId,
+      hashRecoveryCode(recoveryCode),
+    ])
+    return { secret, uri: totpUri(secret, 'demo'), recoveryCode }
+  })
+}
+
+/** Sealed by the secrets of another start, it is of no use. */
+function openOrNothing(sealer: Sealer, sealed: string, owner: string): string | undefined {
+  try {
+    return sealer.open(sealed, owner)
+  } catch {
+    return undefined
+  }
+}
+
 /** The account of a demo phone number, made at the first start with a password that nobody knows. */
-async function demoUser(mysql: Mysql, phone: string, nickname: string): Promise<number> {
+async function demoUser(mysql: Mysql, phone: string, nickname?: string): Promise<number> {
   const found = await findUser(mysql, phone)
   if (found) return found
   const outcome = await createAccounts(mysql, createHashLine({ atOnce: 1, waitingMax: 100 })).register({

@@ -13,7 +13,8 @@ await migrateDatabase(mysqlUrl)
 process.send?.({ kind: 'migrated' })
 // Demo logins have no place among real ones.
 if (process.env.NODE_ENV !== 'production') {
-  const seeded = await seedDemo({ mysqlUrl, redisUrl })
+  const secondFactorSecrets = (process.env.SECOND_FACTOR_SECRETS as string).split(',')
+  const seeded = await seedDemo({ mysqlUrl, redisUrl, secondFactorSecrets })
   process.send?.({ kind: 'seeded', ...seeded })
 }
 process.disconnect?.()

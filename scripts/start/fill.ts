@@ -11,9 +11,13 @@ export interface Login {
   password: string
 }
 
+export interface OperatorLogin extends Login {
+  secondFactor: { secret: string; uri: string; recoveryCode: string }
+}
+
 export interface DemoData {
   shopper: Login
-  operator: Login
+  operator: OperatorLogin
   salesAdded: number
 }
 

@@ -172,6 +172,7 @@ function processEnvironment(
     PURCHASE_TOKEN_SECRETS: settings.secret('purchase-token', 48),
     PAYMENT_PROVIDER: 'sandbox',
     PAYMENT_CALLBACK_SECRETS: settings.secret('payment-callback', 48),
+    SECOND_FACTOR_SECRETS: settings.secret('second-factor', 48),
     ...process.env,
     PORT: String(port),
     MYSQL_URL: stores.mysqlUrl,
@@ -186,6 +187,12 @@ function welcome(steps: Steps, address: string, demoData: DemoData | undefined):
   for (const who of ['shopper', 'operator'] as const) {
     const login = demoData?.[who]
     if (login) steps.say(`  demo ${who.padEnd(9)} ${login.phone}  ${login.password}`)
+  }
+  if (demoData) {
+    const { secret, recoveryCode } = demoData.operator.secondFactor
+    steps.say(`  operator pages: ${address}/admin`)
+    steps.say(`    key for a one-time code app (TOTP): ${secret}`)
+    steps.say(`    or, once: ${recoveryCode}`)
   }
   steps.say('  Ctrl-C stops it; the data stays for the next start (--fresh starts empty).')
   steps.say()

@@ -1,4 +1,4 @@
-import { createBuckets, type Buckets } from '@blitzbuy/core/metrics/buckets'
+import { WAIT_SECONDS, createBuckets, type Buckets } from '@blitzbuy/core/metrics/buckets'
 import {
   addCounter,
   addGauge,
@@ -83,6 +83,8 @@ const RULES = [
   'not-found',
 ]
 
+const PURCHASE_ROUTE = 'POST /api/v1/sales/:saleId/orders'
+
 /** The answers of one route, each status with its times. */
 export interface RouteSeries {
   answered(status: number, seconds: number): void
@@ -97,6 +99,10 @@ export interface ApiMetrics {
   /** A try to buy, by the JSON route or the form. */
   purchase(saleId: number | undefined, outcome: PurchaseCount): void
   purchaseRefused(saleId: number | undefined, code: RefusalCode | undefined): void
+  /** All tries so far, for whoever shows them by the second. */
+  attempts: Pick<Tally<PurchaseCount>, 'read'>
+  /** How long the answers to them took so far: how many fell into each bucket, and behind the last one. */
+  attemptTimes(): number[]
   orderResults: Tally<'paid' | 'cancelled'>
   login(result: string): void
   captcha(result: string): void
@@ -155,6 +161,19 @@ export function createApiMetrics(commit: string): ApiMetrics {
     purchaseRefused(saleId, code) {
       const outcome = (code && COUNTED_AS[code]) ?? 'error'
       attempts.count(saleId, outcome, PROVES_SALE.has(outcome))
+    },
+    attempts,
+    attemptTimes() {
+      const counts = [...WAIT_SECONDS.map(() => 0), 0]
+      for (const { byStatus } of [routes.get(PURCHASE_ROUTE)].filter((series) => series !== undefined)) {
+        for (const buckets of byStatus.values()) {
+          const read = buckets.read()
+          read.counts.forEach((count, at) => (counts[at] = (counts[at] ?? 0) + count))
+          const behind = read.count - read.counts.reduce((sum, count) => sum + count, 0)
+          counts[WAIT_SECONDS.length] = (counts[WAIT_SECONDS.length] ?? 0) + behind
+        }
+      }
+      return counts
     },
     orderResults,
     login: counted(registry, 'blitzbuy_login_total', 'Logins by how they ended.', 'result', LOGIN_RESULTS),

@@ -17,6 +17,7 @@ import loadShedding from './plugins/load-shedding.ts'
 import language from './plugins/language.ts'
 import limits from './plugins/limits.ts'
 import metrics from './plugins/metrics.ts'
+import operators from './plugins/operators.ts'
 import methodNotAllowed, { METHODS } from './plugins/method-not-allowed.ts'
 import redis from './plugins/redis.ts'
 import requestId from './plugins/request-id.ts'
@@ -24,6 +25,7 @@ import securityHeadersOnAll, { securityHeaders, type SecurityHeaders } from './p
 import session from './plugins/session.ts'
 import views from './plugins/views.ts'
 import { answerWithProblem, refuse } from './refusals.ts'
+import operatorRoutes from './routes/api/admin/index.ts'
 import authRoutes from './routes/api/auth.ts'
 import checkRoutes from './routes/api/checks.ts'
 import paymentCallbackRoutes from './routes/api/payment-callbacks.ts'
@@ -101,6 +103,8 @@ export async function buildApi(deps: {
     await personal.register(checkRoutes, { prefix: API })
     await personal.register(orderRoutes, { prefix: API })
     await personal.register(orderEventRoutes, { prefix: API })
+    await personal.register(operators)
+    await personal.register(operatorRoutes, { prefix: `${API}/admin` })
     await personal.register(pageRoutes, sessions)
   })
 

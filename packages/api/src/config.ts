@@ -9,6 +9,7 @@ import {
   limitSetting,
   type CheckConfig,
 } from '@blitzbuy/core/config'
+import { OPERATOR_LIMITS, type OperatorLimits } from '@blitzbuy/core/user/operator-marks'
 import { SESSION_LIMITS, type SessionLimits } from '@blitzbuy/core/user/sessions'
 import { Type, type Static } from 'typebox'
 
@@ -104,6 +105,17 @@ export const ApiConfig = Type.Object({
   }),
   ...RulesConfig.properties,
   PURCHASE_TOKEN_SECRETS: Secrets,
+  SECOND_FACTOR_SECRETS: Secrets,
+  OPERATOR_IDLE_SECONDS: Type.Integer({
+    minimum: 60,
+    default: OPERATOR_LIMITS.idleSeconds,
+    description: 'after how long without use operator pages ask for a code again, in seconds, 60 or more',
+  }),
+  OPERATOR_ABSOLUTE_SECONDS: Type.Integer({
+    minimum: 60,
+    default: OPERATOR_LIMITS.absoluteSeconds,
+    description: 'after how long operators log in anew in any case, in seconds, 60 or more',
+  }),
   ...CooldownConfig.properties,
   PAYMENT_PROVIDER: Type.Optional(
     Type.Enum(['sandbox', 'none'], {
@@ -172,6 +184,10 @@ export function paymentProvider({ PAYMENT_PROVIDER, NODE_ENV }: ApiConfig): 'san
 
 export function sessionLimits(config: ApiConfig): SessionLimits {
   return { idleSeconds: config.SESSION_IDLE_SECONDS, absoluteSeconds: config.SESSION_ABSOLUTE_SECONDS }
+}
+
+export function operatorLimits(config: ApiConfig): OperatorLimits {
+  return { idleSeconds: config.OPERATOR_IDLE_SECONDS, absoluteSeconds: config.OPERATOR_ABSOLUTE_SECONDS }
 }
 
 const HEARTBEAT_MS = 15_000

@@ -44,10 +44,15 @@ import { createLoginTries } from '@blitzbuy/core/user/login-tries'
 import { createSessions } from '@blitzbuy/core/user/sessions'
 
 import { createApiMetrics } from './api-metrics.ts'
+import { createAttemptLog } from './attempt-log.ts'
 import { countAnswers, countCancelled, countLogins, countPaid } from './counted-core.ts'
 import { createOrderPageUrl, paymentProvider, sessionLimits, streamLimits, type ApiConfig } from './config.ts'
 import { createOrderStreams } from './order-streams.ts'
 import { createSaleViews } from './sale-views.ts'
+import { wireOperators } from './wire-operators.ts'
+
+/** What the live page of a sale shows is by the second. */
+const ATTEMPTS_TOLD_MS = 1_000
 
 export type Core = ReturnType<typeof wireCore>
 
@@ -68,17 +73,20 @@ export function wireCore(config: ApiConfig, log: Logger) {
   const line = createHashLine({ atOnce: config.HASHES_AT_ONCE, waitingMax: config.HASHES_WAITING_MAX })
   const accounts = createAccounts(mysql, line)
   const blockedSessions = createBlockedSessions({ sessions, accounts })
+  const blacklistEntries = createBlacklistEntries(redis)
   const blacklist = createBlacklist({
-    entries: createBlacklistEntries(redis),
+    entries: blacklistEntries,
     clock,
     onPut: (subject) => blockedSessions.end(subject),
     onFound: (subject) => blockedSessions.endLater(subject),
   })
   let repeating: Repeating[] = []
+  const attempts = createAttemptLog({ redis, metrics, clock })
   // From the first connection on: before that it would only report an outage that is none.
   redis.once('ready', () => {
     repeating = [
       repeat('refresh the blacklist', BLACKLIST_REFRESH_MS, () => blacklist.refresh(), log),
+      repeat('tell of tries to buy', ATTEMPTS_TOLD_MS, () => attempts.write(), log),
       repeat('end blocked sessions', BLACKLIST_REFRESH_MS, () => blockedSessions.workOff(), log),
     ]
   })
@@ -143,6 +151,18 @@ export function wireCore(config: ApiConfig, log: Logger) {
   const verifyHumanCheck: VerifyHumanCheck = ({ captchaId, answer }, binding) =>
     captchas.take(captchaId, { of: 'login', binding }, answer)
 
+  const operators = wireOperators({
+    config,
+    log,
+    mysql,
+    redis,
+    broker,
+    clock,
+    sales,
+    blacklistEntries,
+    attempts,
+  })
+
   const returnStock = createReturnStock(redis)
   const cooldownMs = config.CANCEL_COOLDOWN_SECONDS * 1000
   const sandbox =
@@ -181,6 +201,7 @@ export function wireCore(config: ApiConfig, log: Logger) {
     sandbox,
     orderPageUrl: createOrderPageUrl(config),
     payments: sandbox && countPaid(createPayments({ mysql, gateway: sandbox }), metrics),
+    operators,
     /** The connection that @fastify/redis makes known to plugins. */
     redis,
     // Purchases go on through the ledger without RabbitMQ, so it does not make the api unready.
@@ -189,6 +210,7 @@ export function wireCore(config: ApiConfig, log: Logger) {
     async close() {
       pictures.close()
       await orderStreams.close()
+      await operators.live.close()
       await batches.drained()
       await handOff.close()
       await broker.close()

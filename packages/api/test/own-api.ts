@@ -51,6 +51,7 @@ export function useApiOn(stores: OwnStores, changes: Record<string, string> = {}
       PURCHASE_TOKEN_SECRETS: 'p'.repeat(32),
       PAYMENT_CALLBACK_SECRETS: 'c'.repeat(32),
       ...NEVER_SHED,
+      SECOND_FACTOR_SECRETS: 'f'.repeat(32),
       ...changes,
     })
     const log = createLog({ name: 'api', level: 'fatal' })

@@ -1,3 +1,4 @@
+import { totpAt } from '@blitzbuy/core/user/totp'
 import { createWarmSale } from '@blitzbuy/core/stock/warm-sale'
 import type { RowDataPacket } from 'mysql2'
 import { afterEach, describe, expect, it, vi } from 'vitest'
@@ -6,7 +7,12 @@ import { seedDemo } from '../../../scripts/seed/seed-demo.ts'
 import { useOwnApi } from './own-api.ts'
 
 const api = useOwnApi()
-const seed = () => seedDemo({ mysqlUrl: api.stores.mysqlUrl, redisUrl: api.stores.redisUrl })
+const seed = () =>
+  seedDemo({
+    mysqlUrl: api.stores.mysqlUrl,
+    redisUrl: api.stores.redisUrl,
+    secondFactorSecrets: [api.config.SECOND_FACTOR_SECRETS],
+  })
 const query = async (sql: string) => {
   const [rows] = await api.stores.mysql.use(({ connection }) => connection.query<RowDataPacket[]>(sql))
   return rows
@@ -51,7 +57,15 @@ describe('demo data', () => {
       api.core.logIn({ ...credentials, address: '127.0.0.1' })
     expect(await logIn(first.shopper)).toEqual({ kind: 'credentials_invalid' })
     expect(await logIn(second.shopper)).toMatchObject({ account: { role: 'shopper' } })
-    expect(await logIn(second.operator)).toMatchObject({ account: { role: 'operator' } })
+    const operator = await logIn(second.operator)
+    expect(operator).toMatchObject({ account: { role: 'operator' } })
+    expect(second.operator.secondFactor.secret).toBe(first.operator.secondFactor.secret)
+    const userId = operator.kind === 'logged_in' ? operator.account.userId : 0
+    const show = (code: string) => api.core.operators.secondFactors.verify(userId, code)
+    expect(await show(first.operator.secondFactor.recoveryCode)).toMatchObject({ kind: 'incorrect' })
+    expect(await show(second.operator.secondFactor.recoveryCode)).toEqual({ kind: 'verified' })
+    const code = totpAt(second.operator.secondFactor.secret, Date.now())
+    expect(await show(code)).toEqual({ kind: 'verified' })
   })
 
   it('is fresh again when no sale is open any more', async () => {

@@ -72,7 +72,8 @@ describe('the route table', () => {
   }
   const routes = () =>
     [...api.app.methodsByUrl]
-      .filter(([url]) => !url.startsWith('/assets/'))
+      // Operators' routes are all alike, and tried one by one in operators.test.ts.
+      .filter(([url]) => !/^(?:\/assets|\/admin|\/api\/v1\/admin)(?:\/|$)/.test(url))
       .flatMap(([url, methods]) =>
         [...methods].filter((method) => method !== 'HEAD').map((method) => `${method} ${url}`),
       )

@@ -56,6 +56,7 @@ describe('a production configuration', () => {
       'ORDER_ID_SECRETS',
       'PURCHASE_TOKEN_SECRETS',
       'PAYMENT_CALLBACK_SECRETS',
+      'SECOND_FACTOR_SECRETS',
     ])
   })
 })

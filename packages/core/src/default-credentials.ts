@@ -3,7 +3,13 @@ const PLACEHOLDER =
   /change-?me|replace-with|^(?:password|passw0rd|secret|admin|root|guest|blitzbuy|test|123456)$/i
 /** `ssss…`: long enough for the rule of length, and guessed at once. */
 const ONE_CHARACTER = /^(.)\1*$/
-const SECRETS = ['SESSION_SECRETS', 'ORDER_ID_SECRETS', 'PURCHASE_TOKEN_SECRETS', 'PAYMENT_CALLBACK_SECRETS']
+const SECRETS = [
+  'SESSION_SECRETS',
+  'ORDER_ID_SECRETS',
+  'PURCHASE_TOKEN_SECRETS',
+  'PAYMENT_CALLBACK_SECRETS',
+  'SECOND_FACTOR_SECRETS',
+]
 /** Long enough for any secret; what is longer is no default that somebody left in. */
 const LOOKED_AT_MAX = 512
 

@@ -121,11 +121,16 @@ export function requireAccount(request: FastifyRequest, reply: FastifyReply): Ac
 }
 
 /** A new session id at every login, so that one that was planted before is worth nothing after. */
-export async function beginSession(request: FastifyRequest, account: Account): Promise<void> {
+export async function beginSession(
+  request: FastifyRequest,
+  account: Account,
+  /** Of the login, when it goes on under a new id. */
+  createdAtMs: number = Date.now(),
+): Promise<void> {
   // The id of a visitor was made for this very request: no store has ever heard of it.
   if (accountOf(request)) await request.session.regenerate()
   request.session.account = account
-  request.session.createdAtMs = Date.now()
+  request.session.createdAtMs = createdAtMs
   request.session.device = describeBrowser(request.headers['user-agent'])
   await request.session.save()
   // Else the plugin would clear the cookie that came before it sets the new one.

@@ -45,6 +45,36 @@ export const users = mysqlTable(
   ],
 )
 
+/** What an operator proves to be themselves by, besides the password: an app that shows a new code every 30 s. */
+export const secondFactors = mysqlTable('second_factors', {
+  userId: int('user_id', { unsigned: true }).primaryKey(),
+  /** Sealed by a key that is not in the database: a copy of it shows no codes. */
+  sealedSecret: ascii('sealed_secret', { length: 255 }).notNull(),
+  /** NULL until the first code has shown that the app has the secret. */
+  confirmedAt: moment('confirmed_at'),
+  /** The 30 s step of the last code that was taken: it, and all before it, are used up. */
+  lastStep: int('last_step', { unsigned: true }).notNull().default(0),
+  /** Wrong codes since `tries_since`. */
+  wrongTries: smallint('wrong_tries', { unsigned: true }).notNull().default(0),
+  triesSince: moment('tries_since'),
+  createdAt,
+})
+
+/** For whoever has lost the app; each opens once. */
+export const recoveryCodes = mysqlTable(
+  'recovery_codes',
+  {
+    id: int('id', { unsigned: true }).autoincrement().primaryKey(),
+    userId: int('user_id', { unsigned: true }).notNull(),
+    codeHash: ascii('code_hash', { length: 64, fixed: true }).notNull(),
+    usedAt: moment('used_at'),
+  },
+  (recoveryCodes) => [
+    // A code is found by its hash alone, and counts for one person.
+    uniqueIndex('one_row_per_recovery_code').on(recoveryCodes.userId, recoveryCodes.codeHash),
+  ],
+)
+
 export const products = mysqlTable('products', {
   id: int('id', { unsigned: true }).autoincrement().primaryKey(),
   title: varchar('title', { length: 120 }).notNull(),
@@ -190,5 +220,8 @@ export const auditLog = mysqlTable(
     details: json('details'),
     createdAt,
   },
-  (auditLog) => [index('audit_log_by_time').on(auditLog.createdAt)],
+  (auditLog) => [
+    index('audit_log_by_time').on(auditLog.createdAt),
+    index('audit_log_by_subject').on(auditLog.subject, auditLog.id),
+  ],
 )

@@ -41,6 +41,8 @@ export type BeforeAct = (letter: DeadLetter) => Promise<void>
  * @throws DeadLettersInHand while another process does the same. @throws StoreAway when the broker does not answer.
  */
 export interface DeadLetters {
+  /** How many there are; takes none of them in hand. */
+  count(): Promise<number>
   /** The oldest first. */
   list(limit: number): Promise<DeadLetter[]>
   /** Publishes them to the workers again; an order that is decided stays as it is. @returns those that went. */
@@ -61,6 +63,19 @@ export function createDeadLetters({ url, namespace }: { url: string; namespace: 
   const names = topologyNames(namespace)
 
   return {
+    async count() {
+      const connection = await open()
+      try {
+        const channel = await answer(connection.createChannel())
+        channel.on('error', () => undefined)
+        return (await answer(channel.checkQueue(names.deadLetterQueue))).messageCount
+      } catch (error) {
+        throw toFault(error)
+      } finally {
+        await withDeadline(connection.close(), ANSWER_MS, tooLate).catch(() => undefined)
+      }
+    },
+
     list: (limit) => inHand(async ({ messages }) => messages.slice(0, limit).map(toLetter)),
     replay: (letterIds, before) => settle(letterIds, before, publishAgain),
     drop: (letterIds, before) => settle(letterIds, before, () => Promise.resolve()),

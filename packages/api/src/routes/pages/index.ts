@@ -4,6 +4,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import formTokens, { type FormTokenOptions } from '../../plugins/form-tokens.ts'
 import accountSecurityPages from './account-security.ts'
 import accountPages from './accounts.ts'
+import operatorPages from './admin/index.ts'
 import checkPages from './checks.ts'
 import orderPages from './orders.ts'
 import salePages from './sales.ts'
@@ -23,6 +24,7 @@ const pageRoutes: FastifyPluginAsync<FormTokenOptions> = async (app, options) =>
   await app.register(accountPages)
   await app.register(accountSecurityPages)
   await app.register(orderPages)
+  await app.register(operatorPages, { prefix: '/admin' })
 }
 
 export default pageRoutes

@@ -4,7 +4,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { accountOf } from '../../plugins/session.ts'
 
 /** The only places a login may lead to. A pattern of our own paths: nothing in it can name another site. */
-const OWN_PATHS = /^\/(?:sales\/[1-9]\d{0,9}|orders(?:\/[0-9A-Z]{26})?|account\/sessions)?$/
+const OWN_PATHS =
+  /^\/(?:sales\/[1-9]\d{0,9}|orders(?:\/[0-9A-Z]{26})?|account\/sessions|admin(?:\/[\w-]+)*)?$/
 
 /** Where to go after logging in: a path of ours, or the front page. */
 export function nextPath(asked: unknown): string {
