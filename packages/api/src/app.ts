@@ -15,6 +15,7 @@ import deviceCookie from './plugins/device-cookie.ts'
 import drain from './plugins/drain.ts'
 import loadShedding from './plugins/load-shedding.ts'
 import language from './plugins/language.ts'
+import hashLine from './plugins/hash-line.ts'
 import limits from './plugins/limits.ts'
 import metrics from './plugins/metrics.ts'
 import operators from './plugins/operators.ts'
@@ -96,6 +97,7 @@ export async function buildApi(deps: {
 
   // What belongs to one person.
   await app.register(async (personal) => {
+    await personal.register(hashLine)
     await personal.register(session, { ...sessions, limits: sessionLimits(config) })
     await personal.register(deviceCookie, sessions)
     personal.addHook('onRequest', app.admitVisitor)

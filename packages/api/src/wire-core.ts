@@ -39,6 +39,7 @@ import { storeChecks } from '@blitzbuy/core/store-checks'
 import { createAccounts } from '@blitzbuy/core/user/accounts'
 import { createChangePassword } from '@blitzbuy/core/user/change-password'
 import { createHashLine } from '@blitzbuy/core/user/hash-line'
+import { createHashWorkers } from '@blitzbuy/core/user/hash-workers'
 import { createLogIn, type VerifyHumanCheck } from '@blitzbuy/core/user/log-in'
 import { createLoginTries } from '@blitzbuy/core/user/login-tries'
 import { createSessions } from '@blitzbuy/core/user/sessions'
@@ -71,7 +72,8 @@ export function wireCore(config: ApiConfig, log: Logger) {
   const flags = createSoldOutFlags()
   const sessions = createSessions(redis, sessionLimits(config))
   const line = createHashLine({ atOnce: config.HASHES_AT_ONCE, waitingMax: config.HASHES_WAITING_MAX })
-  const accounts = createAccounts(mysql, line)
+  const hashWorkers = createHashWorkers(config.HASHES_AT_ONCE)
+  const accounts = createAccounts(mysql, line, hashWorkers)
   const blockedSessions = createBlockedSessions({ sessions, accounts })
   const blacklistEntries = createBlacklistEntries(redis)
   const blacklist = createBlacklist({
@@ -209,6 +211,7 @@ export function wireCore(config: ApiConfig, log: Logger) {
     /** Buyers first, then what they need. */
     async close() {
       pictures.close()
+      await hashWorkers.close()
       await orderStreams.close()
       await operators.live.close()
       await batches.drained()

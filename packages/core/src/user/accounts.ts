@@ -3,7 +3,7 @@ import { and, eq } from 'drizzle-orm'
 import { mysqlCode, type Mysql } from '../mysql/connect-mysql.ts'
 import { users } from '../mysql/tables.ts'
 import type { HashLine } from './hash-line.ts'
-import { hashPassword, isAcceptablePassword, verifyPassword } from './password.ts'
+import { hashPassword, isAcceptablePassword, verifyPassword, type Argon2 } from './password.ts'
 import { maskPhone, parsePhone, type Region } from './phone.ts'
 
 export interface Account {
@@ -50,7 +50,7 @@ export interface Accounts {
   verify(stored: StoredAccount | undefined, password: string): Promise<Account | undefined>
 }
 
-export function createAccounts(mysql: Mysql, line: HashLine): Accounts {
+export function createAccounts(mysql: Mysql, line: HashLine, argon2?: Argon2): Accounts {
   return {
     async register({ phone, region, password, nickname }) {
       const e164 = parsePhone(phone, region)
@@ -62,7 +62,7 @@ export function createAccounts(mysql: Mysql, line: HashLine): Accounts {
         const row = {
           phone: e164,
           nickname: nickname?.trim() || maskPhone(e164),
-          passwordHash: await place.inTurn(() => hashPassword(password)),
+          passwordHash: await place.inTurn(() => hashPassword(password, argon2)),
         }
         const [result] = await mysql.use(({ orm }) => orm.insert(users).values(row))
         return { kind: 'registered', account: toAccount({ ...row, id: result.insertId, role: 'shopper' }) }
@@ -83,9 +83,9 @@ export function createAccounts(mysql: Mysql, line: HashLine): Accounts {
         const [stored] = await mysql.use(({ orm }) =>
           orm.select().from(users).where(eq(users.id, userId)).limit(1),
         )
-        const matches = await place.inTurn(() => verifyPassword(stored?.passwordHash, old))
+        const matches = await place.inTurn(() => verifyPassword(stored?.passwordHash, old, argon2))
         if (!stored || !matches) return { kind: 'password_incorrect' }
-        const passwordHash = await place.inTurn(() => hashPassword(chosen))
+        const passwordHash = await place.inTurn(() => hashPassword(chosen, argon2))
         await beforeChange()
         const [result] = await mysql.use(({ orm }) =>
           orm
@@ -108,7 +108,7 @@ export function createAccounts(mysql: Mysql, line: HashLine): Accounts {
     },
 
     async verify(stored, password) {
-      const matches = await verifyPassword(stored?.passwordHash, password)
+      const matches = await verifyPassword(stored?.passwordHash, password, argon2)
       return stored && matches ? toAccount(stored) : undefined
     },
   }

@@ -24,7 +24,10 @@ export interface LineFull {
   retryAfterMs: number
 }
 
+/** Until the first hash is done. */
 const HASH_MS = 25
+/** Of the newest hash in the running mean: hashes are slow while purchases need the cores. */
+const WEIGHT = 0.2
 
 /**
  * Where password hashes wait for each other.
@@ -36,6 +39,7 @@ export function createHashLine({ atOnce, waitingMax }: HashLineLimits): HashLine
   const waiting: (() => void)[] = []
   let inLine = 0
   let working = 0
+  let hashMs = HASH_MS
 
   const turn = async (): Promise<void> => {
     if (working < atOnce) working += 1
@@ -50,7 +54,7 @@ export function createHashLine({ atOnce, waitingMax }: HashLineLimits): HashLine
 
   const whenFull = (): LineFull | undefined =>
     inLine >= atOnce + waitingMax
-      ? { kind: 'overloaded', retryAfterMs: Math.ceil((inLine / atOnce) * HASH_MS) }
+      ? { kind: 'overloaded', retryAfterMs: Math.ceil((inLine / atOnce) * hashMs) }
       : undefined
 
   return {
@@ -63,9 +67,11 @@ export function createHashLine({ atOnce, waitingMax }: HashLineLimits): HashLine
       return {
         async inTurn(work) {
           await turn()
+          const beganMs = performance.now()
           try {
             return await work()
           } finally {
+            hashMs += (performance.now() - beganMs - hashMs) * WEIGHT
             done()
           }
         },

@@ -47,22 +47,23 @@ describe('a password', () => {
     expect(await verifyPassword(hash, 'Crème brûlée\0more')).toBe(false)
   })
 
-  it('takes the same time for nobody, and for what cannot be a password', async () => {
+  it('takes the same time for nobody, and for what cannot be a password', { timeout: 60_000 }, async () => {
     const hash = await hashPassword('correct horse')
     await verifyPassword(undefined, 'warm up')
-    const medianMs = async (stored: string | undefined, password: string): Promise<number> => {
-      const times: number[] = []
-      for (let round = 0; round < 9; round += 1) {
-        const beganMs = performance.now()
-        await verifyPassword(stored, password)
-        times.push(performance.now() - beganMs)
-      }
-      return times.toSorted((a, b) => a - b)[4] as number
+    const timeOf = async (stored: string | undefined, password: string): Promise<number> => {
+      const beganMs = performance.now()
+      await verifyPassword(stored, password)
+      return performance.now() - beganMs
     }
-    const wrong = await medianMs(hash, 'wrong horse')
-    for (const other of [await medianMs(undefined, 'wrong horse'), await medianMs(hash, 'no\0pe')]) {
-      expect(other).toBeGreaterThan(wrong / 2)
-      expect(other).toBeLessThan(wrong * 2)
+    // In turn, and the best of each: a machine that is busy for a moment is so for all three.
+    const best = { wrong: Infinity, nobody: Infinity, impossible: Infinity }
+    const isAlike = (otherMs: number) => otherMs > best.wrong / 2 && otherMs < best.wrong * 2
+    for (let round = 0; round < 60; round += 1) {
+      if (round >= 12 && isAlike(best.nobody) && isAlike(best.impossible)) break
+      best.wrong = Math.min(best.wrong, await timeOf(hash, 'wrong horse'))
+      best.nobody = Math.min(best.nobody, await timeOf(undefined, 'wrong horse'))
+      best.impossible = Math.min(best.impossible, await timeOf(hash, 'no\0pe'))
     }
+    expect(best).toSatisfy(() => isAlike(best.nobody) && isAlike(best.impossible))
   })
 })

@@ -1,8 +1,16 @@
-import { hash, verify } from '@node-rs/argon2'
+import { hash, verify, type Options } from '@node-rs/argon2'
 import { dictionary } from '@zxcvbn-ts/language-common'
 
 /** OWASP's argon2id setting for 19 MiB; about 20 ms a hash. Algorithm 2 is argon2id. */
 const ARGON2ID = { algorithm: 2, memoryCost: 19_456, timeCost: 2, parallelism: 1 }
+
+/** What computes the hashes: the library itself, or threads of a low priority (hash-workers.ts). */
+export interface Argon2 {
+  hash(password: string, options: Options): Promise<string>
+  verify(passwordHash: string, password: string): Promise<boolean>
+}
+
+const ON_THREAD_POOL: Argon2 = { hash, verify }
 
 /** Characters are code points after NFKC: what a person counts, whatever the keyboard sent. */
 export const PASSWORD_LENGTH_MIN = 8
@@ -23,8 +31,8 @@ export function isAcceptablePassword(password: string): boolean {
 }
 
 /** Hashes a password; the same characters typed on different keyboards (NFC, NFD, full-width) are the same. */
-export function hashPassword(password: string): Promise<string> {
-  return hash(password.normalize('NFKC'), ARGON2ID)
+export function hashPassword(password: string, argon2: Argon2 = ON_THREAD_POOL): Promise<string> {
+  return argon2.hash(password.normalize('NFKC'), ARGON2ID)
 }
 
 /**
@@ -33,10 +41,17 @@ export function hashPassword(password: string): Promise<string> {
  * For an account that does not exist (`undefined`), and for what cannot be a password, it takes the same time and is
  * always false, so that nobody can find out by the clock which numbers have an account.
  */
-export async function verifyPassword(passwordHash: string | undefined, password: string): Promise<boolean> {
+export async function verifyPassword(
+  passwordHash: string | undefined,
+  password: string,
+  argon2: Argon2 = ON_THREAD_POOL,
+): Promise<boolean> {
   const typed = password.normalize('NFKC')
   const couldBe = isPossible(typed)
-  const matches = await verify(passwordHash ?? (await hashOfNobody()), couldBe ? typed : 'not a password')
+  const matches = await argon2.verify(
+    passwordHash ?? (await hashOfNobody()),
+    couldBe ? typed : 'not a password',
+  )
   return passwordHash !== undefined && couldBe && matches
 }
 

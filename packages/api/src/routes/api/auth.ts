@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { CAPTCHA_TTL_MS } from '@blitzbuy/core/gate/captchas'
-import type { onRequestHookHandler } from 'fastify'
 
 import { refusalOfChallenge } from '../../check-answers.ts'
 import { challengeLogin, changePassword, endAllSessions, logIn } from '../../logins.ts'
@@ -18,16 +17,13 @@ import { CaptchaAnswer, CaptchaBody, imageIsDefault, toCaptchaAnswer } from '../
 
 /** Accounts and sessions. */
 const authRoutes: FastifyPluginAsyncTypebox = async (app) => {
-  const { accounts, sessions, hashLine, clock } = app.core
+  const { accounts, sessions, clock } = app.core
 
-  /** In a storm most are sent away: that must cost nothing, not even reading what they sent. */
-  const refuseWhenFull: onRequestHookHandler = (_request, reply, done) => {
-    const full = hashLine.whenFull()
-    if (full) return void refuse(reply, { code: 'overloaded', retryAfterMs: full.retryAfterMs })
-    done()
+  const guarded = {
+    onRequest: app.limits.auth,
+    preHandler: app.admitPhone,
+    config: { hashesPassword: true },
   }
-
-  const guarded = { onRequest: [refuseWhenFull, app.limits.auth], preHandler: app.admitPhone }
 
   app.post(
     '/auth/register',
