@@ -1,6 +1,7 @@
 import { CHECK_AHEAD_MS } from '@blitzbuy/core/gate/human-check'
 import { createBlacklistEntries } from '@blitzbuy/core/gate/blacklist-entries'
-import { userSubject } from '@blitzbuy/core/gate/blacklist-subject'
+import { networkSubject } from '@blitzbuy/core/gate/blacklist-subject'
+import { parseAddress, senderNetwork, type IpAddress } from '@blitzbuy/core/ip-address'
 import { createExpireOrders } from '@blitzbuy/core/order/expire-orders'
 import type { Page } from 'playwright-core'
 import { expect } from 'vitest'
@@ -26,7 +27,7 @@ export interface ShownState {
 }
 
 const HOUR_MS = 3_600_000
-const MINUTE_MS = 60_000
+const BLOCKED_ADDRESS = '10.66.6.6'
 const inMs = (ms: number): Date => new Date(Date.now() + ms)
 
 /**
@@ -157,9 +158,11 @@ export const SHOWN_STATES: readonly ShownState[] = [
     async show(page, stage) {
       const { stores, api } = stage
       const saleId = await addWarmSale(stores)
-      const { userId } = await logInAs(page, api)
+      await logInAs(page, api)
+      const subject = networkSubject(senderNetwork(parseAddress(BLOCKED_ADDRESS) as IpAddress))
+      await page.setExtraHTTPHeaders({ 'x-forwarded-for': BLOCKED_ADDRESS })
       await createBlacklistEntries(stores.redis).put([
-        { subject: userSubject(userId), lastsMs: MINUTE_MS, cause: 'operator', reason: 'test' },
+        { subject, lastsMs: HOUR_MS, cause: 'operator', reason: 'test' },
       ])
       await expect
         .poll(async () => {

@@ -69,7 +69,6 @@ export function runSalePage(page: HTMLElement): void {
       [10 * SECOND_MS, text('announce-seconds', { n: 10 })],
     ])
     countdown.hidden = false
-    panel.show(panel.state, { opensAtMs })
     everySecond(
       clock,
       () => opensAtMs,
@@ -186,7 +185,10 @@ export function runSalePage(page: HTMLElement): void {
             const wasOpen = panel.state === 'open_needs_check'
             show(phase)
             if (wasOpen) void press()
-            else announce(`${text('check-done')} ${panel.reason()}`)
+            else {
+              announce(`${text('check-done')} ${panel.reason()}`)
+              panel.button.focus()
+            }
           },
         })
       : { open: () => logIn(`/sales/${saleId}`), close: () => undefined }
@@ -220,6 +222,8 @@ export function runSalePage(page: HTMLElement): void {
 
   // Why an earlier try was refused is said once; a reload or a bookmark is about now.
   if (location.search) history.replaceState(null, '', location.pathname)
+  // The server cannot know in which zone its times are read.
+  if (isUpcoming() || panel.state === 'sold_out') panel.show(panel.state, { opensAtMs, returnUntilMs })
   if (isUpcoming()) countDown()
   looking = setTimeout(() => void look(), Number(page.dataset['pollAfterMs']))
 }

@@ -13,7 +13,8 @@ declare module 'fastify' {
     /** Each answers whether the request may go on; if not, the refusal has been sent. No trip. */
     admitAddress(request: FastifyRequest, reply: FastifyReply): boolean
     admitUser(userId: number, reply: FastifyReply): boolean
-    isUserBlocked(userId: number): boolean
+    /** Whether whoever is logged in may take part in nothing, from here or from anywhere. */
+    isBlocked(request: FastifyRequest): boolean
     /** For routes whose body names a phone number: `{ preHandler: app.admitPhone }`. */
     admitPhone: preHandlerHookHandler
     /** For everything behind the session: see below. */
@@ -50,7 +51,12 @@ export default fp(
 
     app.decorate('admitAddress', admitAddress)
     app.decorate('admitUser', admitUser)
-    app.decorate('isUserBlocked', (userId) => blacklist.findUser(userId) !== undefined)
+    app.decorate('isBlocked', (request) => {
+      const { account } = request.session
+      if (!account) return false
+      const { address } = app.clientOf(request)
+      return Boolean(blacklist.findUser(account.userId) ?? (address && blacklist.findAddress(address)))
+    })
 
     app.decorate('admitVisitor', (request, reply, done) => {
       if (request.routeOptions.config.isOpenToBlocked) return done()

@@ -39,10 +39,11 @@ export default fp<{ publicOrigin: string }>(
     })
 
     app.decorate('switchLanguage', (request, reply, done) => {
-      const url = new URL(request.url, publicOrigin)
-      const asked = url.searchParams.get('lang')
+      const [path = '', query] = request.url.split('?')
+      const parameters = new URLSearchParams(query)
+      const asked = parameters.get('lang')
       if (request.method !== 'GET' || asked === null) return done()
-      url.searchParams.delete('lang')
+      parameters.delete('lang')
       const language = findLanguage(asked)
       if (language) {
         const secure = publicOrigin.startsWith('https:') ? '; Secure' : ''
@@ -51,7 +52,8 @@ export default fp<{ publicOrigin: string }>(
           `${COOKIE}=${language.tag}; Path=/; Max-Age=${YEAR_SECONDS}; SameSite=Lax${secure}`,
         )
       }
-      void reply.header('cache-control', 'no-store').redirect(url.pathname + url.search, 303)
+      const rest = parameters.toString()
+      void reply.header('cache-control', 'no-store').redirect(rest ? `${path}?${rest}` : path, 303)
     })
   },
   { name: 'language' },

@@ -42,7 +42,7 @@ const orderRoutes: FastifyPluginAsyncTypebox = async (app) => {
       if (!sale) return refuse(reply, { code: 'not-found' })
       const account = requireAccount(request, reply)
       if (!account) return reply
-      const isBlocked = app.isUserBlocked(account.userId)
+      const isBlocked = app.isBlocked(request)
       const [order, { kind: token, ...tokenDetails }] = await Promise.all([
         readOrder.liveIn(sale.saleId, account.userId),
         isBlocked ? { kind: 'none' as const } : tokenPlaces.find(sale, account.userId),

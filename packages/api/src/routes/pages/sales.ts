@@ -74,7 +74,7 @@ const salePages: FastifyPluginAsync = async (app) => {
       { ...sale, checkOpensAtMs: sale.opensAtMs - CHECK_AHEAD_MS, nowMs },
       {
         isLoggedIn: account !== undefined,
-        isBlocked: account !== undefined && app.isUserBlocked(account.userId),
+        isBlocked: app.isBlocked(request),
         hasToken: token !== undefined,
         orderState: order?.state,
       },
