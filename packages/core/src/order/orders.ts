@@ -42,7 +42,8 @@ export interface OrderPage {
 }
 
 export interface Orders {
-  find(orderId: string): Promise<PlacedOrder | undefined>
+  /** @param withinMs for who has waited for something else already */
+  find(orderId: string, withinMs?: number): Promise<PlacedOrder | undefined>
   /** Those that stand, in any order. */
   findAll(orderIds: readonly string[]): Promise<PlacedOrder[]>
   /** The live order of a user in a sale; there is one at most. */
@@ -86,7 +87,7 @@ interface MoneyRow {
 }
 
 export function createOrders(mysql: Mysql): Orders {
-  const select = (where: SQL | undefined, limit: number) =>
+  const select = (where: SQL | undefined, limit: number, withinMs?: number) =>
     mysql.use(async ({ orm }) => {
       const rows = await orm
         .select(COLUMNS)
@@ -106,11 +107,11 @@ export function createOrders(mysql: Mysql): Orders {
               .where(inArray(payments.orderId, ids))
               .orderBy(asc(payments.id))
       return rows.map((row) => ({ ...row, money: money.filter(({ orderId }) => orderId === row.orderId) }))
-    })
+    }, withinMs)
 
   return {
-    async find(orderId) {
-      const [row] = await select(eq(orders.id, orderId), 1)
+    async find(orderId, withinMs) {
+      const [row] = await select(eq(orders.id, orderId), 1, withinMs)
       return row && toOrder(row)
     },
 

@@ -35,6 +35,8 @@ export interface ReadOrder {
   liveIn(saleId: number, userId: number): Promise<QueuedOrder | PlacedOrder | undefined>
 }
 
+/** Redis has had its time: with both away the refusal must still come within two seconds. */
+const AFTER_REDIS_MS = 1_000
 /** How long after a loss of Redis' data a message of before may still be placed. */
 const LOST_AFTER_MS = 30_000
 /** Without a copy of the stock: its sale is over and its keys were removed, which waits for an empty ledger. */
@@ -82,7 +84,7 @@ export function createReadOrder(deps: {
       ledger = await readRedis(saleId, orderId)
     } catch (error) {
       // What MySQL has decided is true without Redis; only what is still on its way needs it.
-      const placed = error instanceof StoreAway ? await orders.find(orderId) : undefined
+      const placed = error instanceof StoreAway ? await orders.find(orderId, AFTER_REDIS_MS) : undefined
       if (placed) return placed
       throw error
     }
