@@ -5,6 +5,8 @@ import { userSubject } from '@blitzbuy/core/gate/blacklist-subject'
 import { writeAuditEntry } from '@blitzbuy/core/mysql/audit-log'
 import { isAcceptablePassword } from '@blitzbuy/core/user/password'
 import { createManageAccounts, newPassword, type ManageAccounts } from '@blitzbuy/core/user/manage-accounts'
+import { createSealer } from '@blitzbuy/core/user/sealed-secret'
+import { createSecondFactors } from '@blitzbuy/core/user/second-factors'
 import { createSessions } from '@blitzbuy/core/user/sessions'
 import { Option, type Command } from 'commander'
 
@@ -65,6 +67,13 @@ export function registerUser(blitz: Command): void {
     .argument('<id>', 'of the account', userIdOf)
     .option('--password-stdin', 'reads the password from stdin')
     .action(resetPassword)
+  changing(
+    user
+      .command('reset-second-factor')
+      .description('for an operator who lost the app and the recovery codes'),
+  )
+    .argument('<id>', 'of the account', userIdOf)
+    .action(resetSecondFactor)
   changing(user.command('disable').description('ends all its sessions and lets it log in no more'))
     .argument('<id>', 'of the account', userIdOf)
     .requiredOption('--reason <text>', 'why, for other operators')
@@ -150,6 +159,18 @@ async function resetPassword(userId: number, options: Changing & { passwordStdin
     if (options.json) print(JSON.stringify({ userId, ...(chosen.isNew && { password: chosen.password }) }))
     else if (chosen.isNew) print(chosen.password)
     say(`user ${userId} has a new password, and is logged out everywhere`)
+  })
+}
+
+/** Nothing is sealed or opened for it, so no secret of the apis is needed. */
+async function resetSecondFactor(userId: number, { actor, json }: Changing): Promise<void> {
+  await withAccounts(async ({ accounts, origin, system }) => {
+    const factors = createSecondFactors({ mysql: system.mysql, sealer: createSealer([]) })
+    if (!(await factors.reset(userId, actorHere(actor))))
+      throw new StepFailed(`Account ${userId} has no second factor in ${origin}.`)
+    await accounts.endSessions(userId, actorHere(actor))
+    if (json) print(JSON.stringify({ userId, action: 'second-factor.reset' }))
+    say(`user ${userId} is logged out, and sets a second factor up at the next login under /admin`)
   })
 }
 
