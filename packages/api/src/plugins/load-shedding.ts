@@ -52,6 +52,8 @@ export default fp<{ thresholds: Thresholds }>(
 
     const sample = setInterval(() => {
       const { eventLoopDelay } = app.memoryUsage()
+      // Nothing was measured since the last look, as in a process' first moment: that says nothing.
+      if (!Number.isFinite(eventLoopDelay)) return
       const now = delaysMs.filter((delayMs) => eventLoopDelay > delayMs).length
       if (now !== givenUp) {
         const told = { delayMs: Math.round(eventLoopDelay), refused: KINDS.slice(0, now) }
