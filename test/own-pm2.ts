@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -38,12 +38,15 @@ export function usePm2(inHost: (command: string[]) => string[] = (command) => co
   beforeAll(async () => {
     folder = await makeTemporaryFolder()
   })
-  afterAll(async () => {
-    if (folder) {
-      await pm2(['kill'])
-      await folder.remove()
-    }
-  }, 60_000)
+  afterAll(() => end(), 60_000)
+
+  let isEnded = false
+  async function end(): Promise<void> {
+    if (!folder || isEnded) return
+    isEnded = true
+    if (existsSync(homeFile('pm2'))) await pm2(['kill'])
+    await folder.remove()
+  }
 
   async function pm2(args: string[], env: Record<string, string> = {}): Promise<string> {
     const [command = '', ...rest] = inHost([process.execPath, join(pm2Folder, 'bin', 'pm2'), ...args])
@@ -91,6 +94,10 @@ export function usePm2(inHost: (command: string[]) => string[] = (command) => co
     run: pm2,
     list,
     log,
+    /** Ends everything, for who takes the host away before the tests are over. */
+    end,
+    /** What `pm2 save` has written down. */
+    dump: () => readFileSync(homeFile('pm2/dump.pm2'), 'utf8'),
     /** What the processes of a role have printed. */
     printed: (role: string) => readFileSync(homeFile(`pm2/logs/${role}-out.log`), 'utf8'),
     /** The settings of this host: what its .env would hold. */

@@ -20,6 +20,7 @@ exit 101
 const servicesOf: Record<string, string[]> = {
   'mariadb-server': ['mariadb'],
   'redis-server': ['redis-server'],
+  nginx: ['nginx'],
   'rabbitmq-server': ['rabbitmq-server', 'epmd'],
   prometheus: ['prometheus'],
 }

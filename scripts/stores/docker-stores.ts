@@ -9,7 +9,7 @@ import { findFreePort, isPortFree } from './ports.ts'
 import type { Settings } from './settings.ts'
 import type { Store, StoreName } from './store.ts'
 
-const COMPOSE_FILE = join(root, 'docker', 'compose.yaml')
+const COMPOSE_FILE = join(root, 'docker', 'stores.yaml')
 
 /** A file that says: this folder has containers. */
 export const DOCKER_MARKER = 'docker-project'
@@ -28,7 +28,7 @@ interface DockerOptions {
   signal: AbortSignal | undefined
 }
 
-/** The same stores in containers; the volumes keep the data, docker/compose.yaml has the rest. */
+/** The same stores in containers; the volumes keep the data, docker/stores.yaml has the rest. */
 export async function startDockerStores({ folder, needed, settings, signal }: DockerOptions): Promise<{
   stores: Partial<Record<StoreName, Store>>
   stop: () => Promise<void>

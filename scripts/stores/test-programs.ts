@@ -36,6 +36,30 @@ export const PROMETHEUS: TestProgram = {
   variable: 'PROMETHEUS_PATH',
 }
 
+/** Runs the shipped configuration of the edge, and balances several apis. */
+export const NGINX: TestProgram = {
+  name: 'nginx',
+  path: '/usr/sbin/nginx',
+  debianPackage: 'nginx',
+  variable: 'NGINX_PATH',
+}
+
+/** Lays out several hosts on one machine. */
+export const IPROUTE2: TestProgram = {
+  name: 'iproute2',
+  path: '/usr/sbin/ip',
+  debianPackage: 'iproute2',
+  variable: 'IP_PATH',
+}
+
+/** Makes the certificates of tests that speak TLS. */
+export const OPENSSL: TestProgram = {
+  name: 'OpenSSL',
+  path: '/usr/bin/openssl',
+  debianPackage: 'openssl',
+  variable: 'OPENSSL_PATH',
+}
+
 /** Sees to a program for the tests; throws, in words, where there is none and none can be had. */
 export async function findOrInstall(
   program: TestProgram,

@@ -8,12 +8,25 @@ const clean = {
   numFailedTests: 0,
   numPendingTests: 1,
   numTodoTests: 0,
-  testResults: [{ status: 'passed', assertionResults: [{ status: 'passed' }] }],
+  testResults: [
+    {
+      status: 'passed',
+      assertionResults: [
+        { status: 'passed', fullName: 'hosts sell' },
+        { status: 'skipped', fullName: 'hosts (needs root) go on' },
+      ],
+    },
+  ],
 }
 
 describe('the counts of a test run', () => {
-  it('are those of the report', () => {
-    expect(countTests(clean, 0)).toEqual({ passed: 3, failed: 0, skipped: 1 })
+  it('are those of the report, with the names of what was left out', () => {
+    expect(countTests(clean, 0)).toEqual({
+      passed: 3,
+      failed: 0,
+      skipped: 1,
+      skippedNames: ['hosts (needs root) go on'],
+    })
   })
 
   it('show a file that could not be loaded as a failure', () => {

@@ -5,13 +5,15 @@ interface JsonReport {
   numFailedTests: number
   numPendingTests: number
   numTodoTests: number
-  testResults: { status: string; assertionResults: { status: string }[] }[]
+  testResults: { status: string; assertionResults: { status: string; fullName: string }[] }[]
 }
 
 export interface TestCounts {
   passed: number
   failed: number
   skipped: number
+  /** By name: what was not tested must be read by somebody. */
+  skippedNames: string[]
 }
 
 /**
@@ -19,7 +21,7 @@ export interface TestCounts {
  * loaded has no tests to fail, and an error between tests belongs to none.
  */
 export function countTests(report: JsonReport | undefined, exitCode: number): TestCounts {
-  if (report === undefined) return { passed: 0, failed: 1, skipped: 0 }
+  if (report === undefined) return { passed: 0, failed: 1, skipped: 0, skippedNames: [] }
   const brokenFiles = report.testResults.filter(
     ({ status, assertionResults }) =>
       status === 'failed' && !assertionResults.some((test) => test.status === 'failed'),
@@ -30,5 +32,10 @@ export function countTests(report: JsonReport | undefined, exitCode: number): Te
     passed: report.numPassedTests,
     failed: failedUnseen ? 1 : failed,
     skipped: report.numPendingTests + report.numTodoTests,
+    skippedNames: report.testResults.flatMap(({ assertionResults }) =>
+      assertionResults
+        .filter(({ status }) => status !== 'passed' && status !== 'failed')
+        .map(({ fullName }) => fullName),
+    ),
   }
 }

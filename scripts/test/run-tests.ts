@@ -5,7 +5,15 @@ import { performance } from 'node:perf_hooks'
 import { build, root } from '../prepare.mjs'
 import { lastLines, run } from '../run.mjs'
 import { paint, took, type Steps } from '../steps.mjs'
-import { CHROMIUM, PROMETHEUS, TESSERACT, findOrInstall } from '../stores/test-programs.ts'
+import {
+  CHROMIUM,
+  IPROUTE2,
+  NGINX,
+  OPENSSL,
+  PROMETHEUS,
+  TESSERACT,
+  findOrInstall,
+} from '../stores/test-programs.ts'
 import { makeTemporaryFolder } from '../stores/temporary-folder.ts'
 import { countTests, type TestCounts } from './count-tests.ts'
 
@@ -47,7 +55,7 @@ export async function runTests({ filter, steps, signal }: RunTestsOptions): Prom
     for (const [name, ...command] of checks) {
       await check(name, () => steps.step(name, () => runTool(command, signal)))
     }
-    for (const program of [CHROMIUM, TESSERACT, PROMETHEUS]) {
+    for (const program of [CHROMIUM, TESSERACT, PROMETHEUS, NGINX, IPROUTE2, OPENSSL]) {
       await check(program.name, () => findOrInstall(program, steps.say, signal))
     }
   }
@@ -120,6 +128,7 @@ function summarize(rows: Row[], counts: TestCounts, steps: Steps): number {
   }
   const otherFailures = rows.filter(({ name, failed }) => failed && name !== 'Tests').length
   const failures = counts.failed + otherFailures
+  for (const name of counts.skippedNames) steps.say(`  ${paint('yellow', '!')} skipped: ${name}`)
   steps.say()
   steps.say(`${counts.passed} passed, ${failures} failed`)
   return failures === 0 ? 0 : 1

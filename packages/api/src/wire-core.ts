@@ -2,7 +2,7 @@ import type { Logger } from '@blitzbuy/core/log'
 import { addGauge } from '@blitzbuy/core/metrics/registry'
 import { meterPublish } from '@blitzbuy/core/metrics/publish-metrics'
 import { addStoreMetrics } from '@blitzbuy/core/metrics/store-metrics'
-import { listOf } from '@blitzbuy/core/config'
+import { brokerOf, listOf } from '@blitzbuy/core/config'
 import { BLACKLIST_REFRESH_MS, createBlacklist } from '@blitzbuy/core/gate/blacklist'
 import { createBlacklistEntries } from '@blitzbuy/core/gate/blacklist-entries'
 import { createBlockedSessions } from '@blitzbuy/core/gate/blocked-sessions'
@@ -62,7 +62,7 @@ export function wireCore(config: ApiConfig, log: Logger) {
   const redis = connectRedis({ url: config.REDIS_URL, namespace: config.NAMESPACE })
   const subscriber = connectRedisSubscriber({ url: config.REDIS_URL })
   const mysql = connectMysql(config.MYSQL_URL)
-  const broker = connectBroker({ url: config.AMQP_URL, namespace: config.NAMESPACE, role: 'publisher', log })
+  const broker = connectBroker({ ...brokerOf(config), role: 'publisher', log })
 
   const metrics = createApiMetrics(config.COMMIT)
   addStoreMetrics(metrics.registry, { mysql, redis, broker })

@@ -28,6 +28,10 @@ export const SharedConfig = Type.Object({
     pattern: '^amqps?://.+',
     description: 'amqp://user:password@host:5672/vhost',
   }),
+  AMQP_TOPOLOGY: Type.Enum(['declare', 'given'], {
+    default: 'declare',
+    description: 'declare (the default: each process makes exchanges and queues that are missing) or given',
+  }),
   NAMESPACE: Type.String({
     pattern: '^[a-z][a-z0-9-]{0,31}$',
     default: 'blitzbuy',
@@ -75,6 +79,19 @@ export const HealthConfig = Type.Object({
     description: 'the address the health server listens on',
   }),
 })
+
+/** The broker that a process works with. */
+export function brokerOf(config: {
+  AMQP_URL: string
+  NAMESPACE: string
+  AMQP_TOPOLOGY: 'declare' | 'given'
+}) {
+  return {
+    url: config.AMQP_URL,
+    namespace: config.NAMESPACE,
+    isTopologyGiven: config.AMQP_TOPOLOGY === 'given',
+  }
+}
 
 /** Instances of one role share their environment: each counts its health port on from HEALTH_PORT. */
 export function healthAddress(config: {

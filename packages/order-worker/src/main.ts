@@ -1,4 +1,4 @@
-import { healthAddress, loadConfig } from '@blitzbuy/core/config'
+import { brokerOf, healthAddress, loadConfig } from '@blitzbuy/core/config'
 import { armCrashPoints } from '@blitzbuy/core/crash-point'
 import { startHealthServer } from '@blitzbuy/core/health'
 import { userSubject } from '@blitzbuy/core/gate/blacklist-subject'
@@ -38,7 +38,7 @@ await runProcess('order-worker', async () => {
   const log = createLog({ name: 'order-worker', level: config.LOG_LEVEL })
   const mysql = connectMysql(config.MYSQL_URL, { connectionLimit: 5 })
   const redis = connectRedis({ url: config.REDIS_URL, namespace: config.NAMESPACE })
-  const rabbitmq = { url: config.AMQP_URL, namespace: config.NAMESPACE, log }
+  const rabbitmq = { ...brokerOf(config), log }
   const broker = connectBroker({ ...rabbitmq, role: 'consumer', prefetch: config.PREFETCH })
   // A broker that blocks publishers, an alarm of its disk, would block the connection that acknowledges too.
   const publisher = connectBroker({ ...rabbitmq, role: 'publisher' })

@@ -1,4 +1,4 @@
-import { healthAddress, loadConfig } from '@blitzbuy/core/config'
+import { brokerOf, healthAddress, loadConfig } from '@blitzbuy/core/config'
 import { armCrashPoints } from '@blitzbuy/core/crash-point'
 import { startHealthServer } from '@blitzbuy/core/health'
 import { createLog } from '@blitzbuy/core/log'
@@ -43,7 +43,7 @@ await runProcess('stock-warmer', async () => {
   const log = createLog({ name: 'stock-warmer', level: config.LOG_LEVEL })
   const mysql = connectMysql(config.MYSQL_URL, { connectionLimit: 3 })
   const redis = connectRedis({ url: config.REDIS_URL, namespace: config.NAMESPACE })
-  const broker = connectBroker({ url: config.AMQP_URL, namespace: config.NAMESPACE, role: 'publisher', log })
+  const broker = connectBroker({ ...brokerOf(config), role: 'publisher', log })
 
   const sales = createSales(mysql)
   const metrics = createWarmerMetrics(config.COMMIT)

@@ -28,6 +28,8 @@ export interface TopologyOptions {
   url: string
   namespace: string
   role: 'publisher' | 'consumer'
+  /** Exchanges and queues are there: a user that may not declare any works with them. */
+  isTopologyGiven?: boolean
   /** Most messages a consumer holds unacknowledged. */
   prefetch?: number
   /** Destroys the sockets of these connections. */
@@ -42,8 +44,10 @@ const SOCKET = { timeout: 5_000, noDelay: true }
 /**
  * The whole topology as one value, loaded by every publisher and consumer: whoever comes first declares it.
  */
-export function topology({ url, namespace, role, prefetch, signal }: TopologyOptions): BrokerConfig {
+export function topology(options: TopologyOptions): BrokerConfig {
+  const { url, namespace, role, prefetch, signal, isTopologyGiven = false } = options
   const names = topologyNames(namespace)
+  const assert = !isTopologyGiven
   const vhost = decodeURIComponent(new URL(url).pathname.slice(1)) || '/'
   const quorum = {
     'x-queue-type': 'quorum',
@@ -65,11 +69,12 @@ export function topology({ url, namespace, role, prefetch, signal }: TopologyOpt
         // One confirm is outstanding per channel: this many batches can be on their way at once.
         publicationChannelPools: { confirmPool: { min: 1, max: 32, autostart: role === 'publisher' } },
         exchanges: {
-          [names.exchange]: { type: 'topic', options: { durable: true } },
-          [names.deadLetterExchange]: { type: 'topic', options: { durable: true } },
+          [names.exchange]: { assert, type: 'topic', options: { durable: true } },
+          [names.deadLetterExchange]: { assert, type: 'topic', options: { durable: true } },
         },
         queues: {
           [names.queue]: {
+            assert,
             options: {
               durable: true,
               arguments: {
@@ -79,12 +84,14 @@ export function topology({ url, namespace, role, prefetch, signal }: TopologyOpt
               },
             },
           },
-          [names.deadLetterQueue]: { options: { durable: true, arguments: quorum } },
+          [names.deadLetterQueue]: { assert, options: { durable: true, arguments: quorum } },
         },
-        bindings: {
-          placing: { source: names.exchange, destination: names.queue, bindingKey: RESERVATIONS_MADE },
-          dead: { source: names.deadLetterExchange, destination: names.deadLetterQueue, bindingKey: '#' },
-        },
+        bindings: isTopologyGiven
+          ? {}
+          : {
+              placing: { source: names.exchange, destination: names.queue, bindingKey: RESERVATIONS_MADE },
+              dead: { source: names.deadLetterExchange, destination: names.deadLetterQueue, bindingKey: '#' },
+            },
         publications: {
           [RESERVATIONS_MADE]: {
             exchange: names.exchange,
