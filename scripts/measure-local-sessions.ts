@@ -28,6 +28,7 @@ function fill(): void {
     local.set(randomBytes(24).toString('base64url'), {
       account: parsed,
       expiresAtMs: Date.now() + 1e9,
+      believedUntilMs: performance.now() + 5_000,
       content,
     })
   }
@@ -41,5 +42,5 @@ const overfullMiB = heapMiB()
 process.stdout.write(
   `${LOCAL_SESSIONS_MAX} sessions: ${(fullMiB - beforeMiB).toFixed(0)} MiB, ` +
     `${Math.round(((fullMiB - beforeMiB) * 2 ** 20) / LOCAL_SESSIONS_MAX)} bytes each; ` +
-    `as many again: ${(overfullMiB - beforeMiB).toFixed(0)} MiB, ${local.size} kept\n`,
+    `as many again: ${(overfullMiB - beforeMiB).toFixed(0)} MiB, ${local.size()} kept\n`,
 )

@@ -25,6 +25,7 @@ import requestId from './plugins/request-id.ts'
 import securityHeadersOnAll, { securityHeaders, type SecurityHeaders } from './plugins/security-headers.ts'
 import session from './plugins/session.ts'
 import views from './plugins/views.ts'
+import { createRequestLog } from './request-log.ts'
 import { answerWithProblem, refuse } from './refusals.ts'
 import operatorRoutes from './routes/api/admin/index.ts'
 import authRoutes from './routes/api/auth.ts'
@@ -55,18 +56,15 @@ export async function buildApi(deps: {
 }): Promise<FastifyInstance> {
   const { config, log } = deps
   const headers = securityHeaders(config.PUBLIC_ORIGIN)
-  const app = createApp(config, log, headers)
+  const app = createApp(config, headers)
   const sessions = { secrets: listOf(config.SESSION_SECRETS), publicOrigin: config.PUBLIC_ORIGIN }
 
+  // What is no request's: Fastify was given no log, see createApp.
+  app.log = log as FastifyBaseLogger
+  app.setChildLoggerFactory(createRequestLog(log))
   // Fastify's parser for it would let a plain form of another site reach a JSON route.
   app.removeContentTypeParser('text/plain')
   app.setErrorHandler(answerWithProblem)
-  // Limited, or every address could be tried.
-  app.setNotFoundHandler((request, reply) =>
-    app.limits.notFound(request, reply)
-      ? refuse(reply, { code: METHODS.includes(request.method) ? 'not-found' : 'method-not-allowed' })
-      : reply,
-  )
 
   await app.register(securityHeadersOnAll, { headers })
   await app.register(language, { publicOrigin: config.PUBLIC_ORIGIN })
@@ -89,34 +87,45 @@ export async function buildApi(deps: {
   // From other companies, who prove themselves by a signature.
   await app.register(paymentCallbackRoutes, { prefix: API })
 
-  // How answers become pages. After the routes above, so that none of its hooks is theirs.
-  await app.register(assets)
-  await app.register(views, { keepTemplates: config.NODE_ENV !== 'development' })
-  await app.register(errorPages)
-  if (deps.core.sandbox) await app.register(sandboxPages, { sandbox: deps.core.sandbox })
+  // A context of its own: a hook that is added here is not added to the routes above, which came before it.
+  await app.register(async (site) => {
+    // How answers become pages.
+    await site.register(assets)
+    await site.register(views, { keepTemplates: config.NODE_ENV !== 'development' })
+    await site.register(errorPages)
+    if (deps.core.sandbox) await site.register(sandboxPages, { sandbox: deps.core.sandbox })
 
-  // What belongs to one person.
-  await app.register(async (personal) => {
-    await personal.register(hashLine)
-    await personal.register(session, { ...sessions, limits: sessionLimits(config) })
-    await personal.register(deviceCookie, sessions)
-    personal.addHook('onRequest', app.admitVisitor)
-    await personal.register(authRoutes, { prefix: API })
-    await personal.register(checkRoutes, { prefix: API })
-    await personal.register(orderRoutes, { prefix: API })
-    await personal.register(orderEventRoutes, { prefix: API })
-    await personal.register(operators)
-    await personal.register(operatorRoutes, { prefix: `${API}/admin` })
-    await personal.register(pageRoutes, sessions)
+    // What belongs to one person.
+    await site.register(async (personal) => {
+      await personal.register(hashLine)
+      await personal.register(session, { ...sessions, limits: sessionLimits(config) })
+      await personal.register(deviceCookie, sessions)
+      personal.addHook('onRequest', app.admitVisitor)
+      await personal.register(authRoutes, { prefix: API })
+      await personal.register(checkRoutes, { prefix: API })
+      await personal.register(orderRoutes, { prefix: API })
+      await personal.register(orderEventRoutes, { prefix: API })
+      await personal.register(operators)
+      await personal.register(operatorRoutes, { prefix: `${API}/admin` })
+      await personal.register(pageRoutes, sessions)
+    })
+
+    site.refuseOtherMethods()
+    // Limited, or every address could be tried.
+    site.setNotFoundHandler((request, reply) =>
+      app.limits.notFound(request, reply)
+        ? refuse(reply, { code: METHODS.includes(request.method) ? 'not-found' : 'method-not-allowed' })
+        : reply,
+    )
   })
 
-  app.refuseOtherMethods()
   return app
 }
 
-function createApp(config: ApiConfig, log: Logger, headers: SecurityHeaders): FastifyInstance {
+function createApp(config: ApiConfig, headers: SecurityHeaders): FastifyInstance {
   return Fastify({
-    loggerInstance: log as FastifyBaseLogger,
+    // Fastify says nothing by itself, so it need not watch every answer until it is sent: requests log by themselves.
+    logger: false,
     // The id is called as in the messages and in the other processes' lines: one search finds all.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     // Never a client's header: it would let anybody write into the logs of somebody else's request.

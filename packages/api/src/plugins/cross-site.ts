@@ -19,12 +19,13 @@ const SAFE = new Set(['GET', 'HEAD', 'OPTIONS'])
 export default fp<{ publicOrigin: string }>(
   async (app, { publicOrigin }) => {
     app.addHook('onRequest', (request, reply, done) => {
-      if (SAFE.has(request.method) || request.routeOptions.config.isSigned) return done()
       const { origin, 'sec-fetch-site': fetchSite } = request.headers
       const isForeignSite = fetchSite === 'cross-site' || fetchSite === 'same-site'
       const isForeignOrigin = origin !== undefined && origin !== publicOrigin
-      if (isForeignSite || isForeignOrigin) return void refuse(reply, { code: 'cross-site' })
-      done()
+      if (!isForeignSite && !isForeignOrigin) return done()
+      // Last: Fastify puts a route's options together anew for each who asks.
+      if (SAFE.has(request.method) || request.routeOptions.config.isSigned) return done()
+      refuse(reply, { code: 'cross-site' })
     })
   },
   { name: 'cross-site' },

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import type { HTTPMethods } from 'fastify'
+import type { FastifyInstance, HTTPMethods } from 'fastify'
 
 import { refuse } from '../refusals.ts'
 
@@ -28,14 +28,13 @@ export default fp(
       methodsByUrl.set(url, methods)
     })
 
-    /** To be called when every route stands. */
-    app.decorate('refuseOtherMethods', () => {
+    app.decorate('refuseOtherMethods', function refuseOtherMethods(this: FastifyInstance) {
       isComplete = true
       for (const [url, methods] of methodsByUrl) {
         const allow = [...methods].join(', ')
         const others = METHODS.filter((method) => !methods.has(method))
         if (others.length === 0 || url.includes('*')) continue
-        app.route({
+        this.route({
           url,
           method: others,
           config: { isRefusal: true },
@@ -54,7 +53,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Every route there is, by the pattern of its URL. */
     methodsByUrl: ReadonlyMap<string, ReadonlySet<string>>
-    /** Call it once, when every route stands. */
+    /** Call it once, when every route stands, in the context whose hooks these answers shall have. */
     refuseOtherMethods(): void
   }
 }

@@ -1,6 +1,7 @@
 import fastifyCookie, { Signer } from '@fastify/cookie'
 import fastifySession, { type SessionStore } from '@fastify/session'
 import { StoreAway } from '@blitzbuy/core/errors'
+import { createRecentMap } from '@blitzbuy/core/recent-map'
 import type { Account } from '@blitzbuy/core/user/accounts'
 import { describeBrowser } from '@blitzbuy/core/user/describe-browser'
 import type { SessionContent, SessionLimits, Sessions } from '@blitzbuy/core/user/sessions'
@@ -38,22 +39,39 @@ export function sessionCookieName(publicOrigin: string): string {
 
 /** Longer than any id that was ever signed: a long cookie is not worth an HMAC. */
 const COOKIE_LENGTH_MAX = 256
+/** As many as there are local copies of sessions; about 300 bytes each. */
+const VERIFIED_MAX = 100_000
+
+/** What a signed cookie says; not whether that session lives. */
+interface SessionId {
+  sessionId: string
+  isOldSecret: boolean
+}
+
+export type ReadSessionId = (header: string | undefined) => SessionId | undefined
 
 /**
  * The session that a Cookie header names, or undefined: the one reading of it, for the plugin and for the purchase
  * route alike, so that no cookie can be somebody to one of them and nobody to the other.
  *
- * Of several cookies with the name the first one counts, as browsers send the most specific one first.
+ * Of several cookies with the name the first one counts, as browsers send the most specific one first. A signature is
+ * checked once: what a cookie says never changes, and only those that proved to be ours are remembered.
  */
-export function createReadSessionId({ secrets, publicOrigin }: SessionOptions) {
+export function createReadSessionId({ secrets, publicOrigin }: SessionOptions): ReadSessionId {
   const signer = new Signer(secrets)
   const name = sessionCookieName(publicOrigin)
+  const verified = createRecentMap<string, SessionId>(VERIFIED_MAX)
 
-  return (header: string | undefined): { sessionId: string; isOldSecret: boolean } | undefined => {
-    const cookie = cookieValue(header, name)
-    if (cookie === undefined || cookie.length > COOKIE_LENGTH_MAX) return undefined
-    const { valid, value, renew } = signer.unsign(cookie)
-    return valid && value ? { sessionId: value, isOldSecret: renew } : undefined
+  return (header) => {
+    const encoded = cookieValue(header, name)
+    if (encoded === undefined || encoded.length > COOKIE_LENGTH_MAX) return undefined
+    const known = verified.get(encoded)
+    if (known) return known
+    const { valid, value, renew } = signer.unsign(decode(encoded))
+    if (!valid || !value) return undefined
+    const read = { sessionId: value, isOldSecret: renew }
+    verified.set(encoded, read)
+    return read
   }
 }
 
@@ -143,30 +161,37 @@ export async function endSession(request: FastifyRequest, reply: FastifyReply): 
   reply.forgetSession()
 }
 
-/** Who sent this request, read without the session plugin: 30 µs instead of 75, and no hook on the hot route. */
+/**
+ * Who sent this request, read without the session plugin and its hook. From the local copy there is no promise to
+ * wait for: at an opening most buyers have just been here.
+ */
 export function createReadBuyer(sessions: Sessions, options: SessionOptions) {
   const readSessionId = createReadSessionId(options)
 
-  return async (request: FastifyRequest): Promise<Account | undefined> => {
+  return (request: FastifyRequest): Account | undefined | Promise<Account | undefined> => {
     const read = readSessionId(request.headers.cookie)
     if (!read) return undefined
-    const session = sessions.peek(read.sessionId) ?? (await sessions.read(read.sessionId))
-    return session?.account
+    const local = sessions.peek(read.sessionId)
+    return local ? local.account : sessions.read(read.sessionId).then((session) => session?.account)
   }
 }
 
+/** The value as it was sent. */
 function cookieValue(header: string | undefined, name: string): string | undefined {
   if (header === undefined) return undefined
   for (const pair of header.split(';')) {
     const equals = pair.indexOf('=')
-    if (equals === -1 || pair.slice(0, equals).trim() !== name) continue
-    try {
-      return decodeURIComponent(pair.slice(equals + 1).trim())
-    } catch {
-      return undefined
-    }
+    if (equals !== -1 && pair.slice(0, equals).trim() === name) return pair.slice(equals + 1).trim()
   }
   return undefined
+}
+
+function decode(encoded: string): string {
+  try {
+    return decodeURIComponent(encoded)
+  } catch {
+    return ''
+  }
 }
 
 function sessionStore(sessions: Sessions): SessionStore {

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
-import { LRUCache } from 'lru-cache'
 
+import { createRecentMap } from '../recent-map.ts'
 import { bindScript, type LuaScript } from '../redis/lua-script.ts'
 import { limitKey } from './gate-keys.ts'
 
@@ -37,7 +37,7 @@ export function createLocalBuckets(
   { windowMs }: Pick<Limit, 'windowMs'>,
   now: () => number = () => performance.now(),
 ): LocalBuckets {
-  const buckets = new LRUCache<string | number, Taken & { endsAtMs: number }>({ max: LOCAL_BUCKETS_MAX })
+  const buckets = createRecentMap<string | number, Taken & { endsAtMs: number }>(LOCAL_BUCKETS_MAX)
 
   return (key) => {
     const nowMs = now()

@@ -77,11 +77,8 @@ async function readOffsets({ mysql, redis }: { mysql: Mysql; redis: Redis }): Pr
 }
 
 /** The answer was made about half-way between question and arrival. */
-export async function clockOffsetMs(
-  readMs: () => Promise<number>,
-  now: () => number = Date.now,
-): Promise<number> {
-  const askedAtMs = now()
+export async function clockOffsetMs(readMs: () => Promise<number>): Promise<number> {
+  const askedAtMs = Date.now()
   const storeMs = await readMs()
-  return storeMs - (askedAtMs + now()) / 2
+  return storeMs - (askedAtMs + Date.now()) / 2
 }

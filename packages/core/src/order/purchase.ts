@@ -26,17 +26,19 @@ export function createPurchase(deps: {
 }): Purchase {
   const { batches, readOrder, returnStock, cooldownMs } = deps
 
-  return async (request) => {
-    const outcome = await batches.purchase(request)
-    if (outcome.kind !== 'already_reserved') return outcome
+  return (request) =>
+    batches
+      .purchase(request)
+      .then((outcome) => (outcome.kind === 'already_reserved' ? askOrder(request, outcome.orderId) : outcome))
 
-    const order = await readOrder.held(outcome.orderId, request.userId).catch(toUnknown)
+  async function askOrder(request: PurchaseRequest, orderId: string): Promise<PurchaseOutcome> {
+    const order = await readOrder.held(orderId, request.userId).catch(toUnknown)
     if (!order) return { kind: 'outcome_unknown' }
     if (order.state === 'queued' || !hasEnded(order)) return { kind: 'already_ordered', order }
     // Its hold is left over: MySQL says that it has ended.
     await returnStock(
       request.saleId,
-      [outcome.orderId],
+      [orderId],
       cooldownsOf([{ ...order, userId: request.userId }], cooldownMs),
     )
     const again = await batches.purchase(request)

@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import { createRecentMap } from '../recent-map.ts'
 
 export interface SoldOutFlags {
   isRaised(saleId: number): boolean
@@ -20,22 +20,21 @@ const SALES_MAX = 10_000
  * A flag lives at most a second; then the next buyers go through as a probe and raise it again.
  */
 export function createSoldOutFlags(now: () => number = () => performance.now()): SoldOutFlags {
-  const raised = new LRUCache<number, true>({
-    max: SALES_MAX,
-    ttl: SOLD_OUT_FLAG_TTL_MS,
-    ttlResolution: 0,
-    perf: { now },
-  })
-  const lastLowered = new LRUCache<number, { epoch: number; seq: number }>({ max: SALES_MAX })
+  /** Until when each one stands. */
+  const raised = createRecentMap<number, number>(SALES_MAX)
+  const lastLowered = createRecentMap<number, { epoch: number; seq: number }>(SALES_MAX)
 
   return {
-    isRaised: (saleId) => raised.has(saleId),
+    isRaised(saleId) {
+      const untilMs = raised.get(saleId)
+      return untilMs !== undefined && now() < untilMs
+    },
 
     raise(saleId, epoch, seq) {
       const lowered = lastLowered.get(saleId)
       // An answer that was on its way while units came back must not hide them.
       if (lowered && isOlder({ epoch, seq }, lowered)) return
-      raised.set(saleId, true)
+      raised.set(saleId, now() + SOLD_OUT_FLAG_TTL_MS)
     },
 
     lower(saleId, epoch, seq) {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { LRUCache } from 'lru-cache'
 
+import { createRecentMap, type RecentMap } from '../recent-map.ts'
 import { SESSION_ENDED, channelOf } from '../redis/channels.ts'
 import { redisAnswer, toRedisFault } from '../redis/connect-redis.ts'
 import type { Account } from './accounts.ts'
@@ -74,8 +75,14 @@ const SEEN_AFTER_MS = 60_000
 /** Longer than any read takes that began before the end of its session was heard. */
 const ENDED_KNOWN_MS = 10_000
 
-export function createLocalSessions(): LRUCache<string, LiveSession> {
-  return new LRUCache({ max: LOCAL_SESSIONS_MAX, ttl: LOCAL_TTL_MS })
+/** A session as this process knows it, until it has to ask again. */
+export interface LocalSession extends LiveSession {
+  /** By performance.now(): no clock that is set can prolong it. */
+  believedUntilMs: number
+}
+
+export function createLocalSessions(): RecentMap<string, LocalSession> {
+  return createRecentMap(LOCAL_SESSIONS_MAX)
 }
 
 export function sessionKey(sessionId: string): string {
@@ -113,8 +120,12 @@ export function createSessions(
 
   const peek = (sessionId: string): LiveSession | undefined => {
     const session = local.get(sessionId)
-    return session && session.expiresAtMs > now() ? session : undefined
+    if (session === undefined || session.believedUntilMs <= performance.now()) return undefined
+    return session.expiresAtMs > now() ? session : undefined
   }
+
+  const remember = (sessionId: string, session: LiveSession): void =>
+    local.set(sessionId, { ...session, believedUntilMs: performance.now() + LOCAL_TTL_MS })
 
   const forget = (sessionId: string): void => {
     local.delete(sessionId)
@@ -169,7 +180,7 @@ export function createSessions(
       if (isSeenLater) seen(sessionId, account?.userId, mayLiveMs)
       const leftMs = isSeenLater ? mayLiveMs : Math.min(ttlMs, mayLiveMs)
       const session = { account, expiresAtMs: now() + leftMs, content }
-      if (timesBefore === forgotAllTimes) local.set(sessionId, session)
+      if (timesBefore === forgotAllTimes) remember(sessionId, session)
       return session
     },
 
@@ -190,7 +201,7 @@ export function createSessions(
         .set(sessionKey(sessionId), text, 'PX', leftMs)
         .exec()
       for (const [error] of replies ?? []) if (error) throw toRedisFault(error)
-      local.set(sessionId, { account, expiresAtMs: now() + leftMs, content: text })
+      remember(sessionId, { account, expiresAtMs: now() + leftMs, content: text })
       await endMany(account.userId, (replies?.[3]?.[1] as string[] | undefined) ?? [])
     },
 

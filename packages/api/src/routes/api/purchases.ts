@@ -42,14 +42,15 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
         done()
       },
     },
-    async (request, reply) => {
+    // It answers by itself and returns nothing: Fastify would wait for a reply that is returned as for a promise.
+    async (request, reply): Promise<void> => {
       const saleId = readSaleId(request.params.saleId)
-      if (!saleId) return refuse(reply, { code: 'not-found' })
-      const buyer = await readBuyer(request)
-      if (!buyer) return refuse(reply, { code: 'login-required' })
-      if (!app.admitUser(buyer.userId, reply) || !app.limits.purchaseOfUser(buyer.userId, reply)) return reply
-      if (isRetry(request) && flags.isRaised(saleId) && !app.limits.retryOfUser(buyer.userId, reply))
-        return reply
+      if (!saleId) return void refuse(reply, { code: 'not-found' })
+      const read = readBuyer(request)
+      const buyer = read instanceof Promise ? await read : read
+      if (!buyer) return void refuse(reply, { code: 'login-required' })
+      if (!app.admitUser(buyer.userId, reply) || !app.limits.purchaseOfUser(buyer.userId, reply)) return
+      if (isRetry(request) && flags.isRaised(saleId) && !app.limits.retryOfUser(buyer.userId, reply)) return
 
       const token = purchaseTokens.read(
         request.headers['x-purchase-token'],
@@ -61,9 +62,9 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
         // None at all is a page that was open for long; one that is wrong was made or taken from somebody.
         if (request.headers['x-purchase-token'])
           void strikes.record('token-misuse', userSubject(buyer.userId))
-        return refuse(reply, { code: 'purchase-token-invalid' })
+        return void refuse(reply, { code: 'purchase-token-invalid' })
       }
-      if (token.kind === 'early') return refuse(reply, notOpen(token.notBeforeMs, clock.nowMs()))
+      if (token.kind === 'early') return void refuse(reply, notOpen(token.notBeforeMs, clock.nowMs()))
 
       const outcome = await purchase({
         saleId,
@@ -74,7 +75,7 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
       })
       switch (outcome.kind) {
         case 'reserved':
-          return reply
+          return void reply
             .code(202)
             .header('location', `/api/v1/orders/${outcome.orderId}`)
             .header('cache-control', 'no-store')
@@ -85,16 +86,11 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
               pollAfterMs: pollAfterMs(0),
             })
         case 'already_ordered':
-          return reply.header('cache-control', 'no-store').send(toOrderAnswer(outcome.order))
-        default:
-          return refuse(
-            reply,
-            refusalOfPurchase(
-              outcome,
-              outcome.kind === 'not_warmed' ? await saleViews.find(saleId) : undefined,
-              clock.nowMs(),
-            ),
-          )
+          return void reply.header('cache-control', 'no-store').send(toOrderAnswer(outcome.order))
+        default: {
+          const sale = outcome.kind === 'not_warmed' ? await saleViews.find(saleId) : undefined
+          refuse(reply, refusalOfPurchase(outcome, sale, clock.nowMs()))
+        }
       }
     },
   )
