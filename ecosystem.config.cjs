@@ -20,7 +20,11 @@ function role(name, options) {
     name,
     cwd: __dirname,
     script: join('packages', name, 'dist', 'main.js'),
-    node_args: ['--enable-source-maps', ...(existsSync(envFile) ? [`--env-file=${envFile}`] : [])],
+    node_args: [
+      '--enable-source-maps',
+      '--max-semi-space-size=64',
+      ...(existsSync(envFile) ? [`--env-file=${envFile}`] : []),
+    ],
     // Ready means: /readyz says so. A reload ends the old process only then.
     wait_ready: true,
     listen_timeout: READY_TIMEOUT_MS,

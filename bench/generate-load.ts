@@ -14,7 +14,7 @@ process.on('message', (load: Load) => {
 
 const TIMEOUT_SECONDS = 10
 
-async function generate({ url, cookies, tokens, connections }: Load): Promise<LoadResult> {
+async function generate({ url, method, cookies, tokens, connections }: Load): Promise<LoadResult> {
   const latenciesMs = new Float64Array(cookies.length)
   const statuses: Record<string, number> = {}
   const opened = new WeakSet<autocannon.Client>()
@@ -36,15 +36,14 @@ async function generate({ url, cookies, tokens, connections }: Load): Promise<Lo
     const run = autocannon(
       {
         url,
-        method: 'POST',
+        method,
         connections,
         // By amount, not by time: at the end of a time requests would be on their way that nobody counts.
         amount: cookies.length,
         timeout: TIMEOUT_SECONDS,
         // autocannon looks only this often (ms) whether it has finished.
         sampleInt: 100,
-        headers: { 'content-type': 'application/json' },
-        body: '{"quantity":1}',
+        ...(method === 'POST' && { headers: { 'content-type': 'application/json' }, body: '{"quantity":1}' }),
         requests: [
           {
             // Called for every request. One whose connection broke is not sent again: the next shopper's is.
@@ -53,6 +52,7 @@ async function generate({ url, cookies, tokens, connections }: Load): Promise<Lo
               if (cookie === undefined) throw new Error(`more requests than the ${cookies.length} shoppers`)
               const token = tokens[sent] ?? ''
               sent += 1
+              if (method === 'GET') return request
               return {
                 ...request,
                 headers: {

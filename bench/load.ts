@@ -1,6 +1,8 @@
-/** A purchase from each of these shoppers, one after the other on so many connections. */
+/** A request from each of these shoppers, one after the other on so many connections. */
 export interface Load {
   url: string
+  /** A GET is anonymous and without a body. */
+  method: 'GET' | 'POST'
   /** One Cookie header a request, none used twice. */
   cookies: string[]
   /** The purchase token of each of them, in the same order. */

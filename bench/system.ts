@@ -17,6 +17,8 @@ import type { StepFailed, Steps } from '../scripts/steps.mjs'
 import { findFreePort } from '../scripts/stores/ports.ts'
 import { createProcessRecord, RECORD_ENDING } from '../scripts/stores/process-record.ts'
 import { startStores } from '../scripts/stores/start-stores.ts'
+import { NODE_FLAGS } from '../scripts/start/node-flags.ts'
+import { TABLES } from './baselines/textbook.ts'
 import { startProcess, type BenchProcess } from './bench-process.ts'
 import type { Load, LoadResult } from './load.ts'
 import { until } from './until.ts'
@@ -29,12 +31,18 @@ const HOUR_MS = 3_600_000
 
 /** BlitzBuy on stores of its own, the bare route, and the generator of their load. */
 export interface BenchSystem {
-  origins: { api: string; bare: string }
-  pids: { api: number; bare: number; worker: number }
+  origins: { api: string; bare: string; textbook: string }
+  pids: { api: number; bare: number; textbook: number; worker: () => number }
   stores: OwnStores
   maker: Awaited<ReturnType<typeof createShopperMaker>>
   /** Purchase tokens of a sale, as the human check would give them. */
   makeTokens(saleId: number, userIds: readonly number[]): Promise<string[]>
+  /** Ends the order worker: what is accepted meanwhile waits in the queue. */
+  stopWorker(): Promise<void>
+  /** Starts it again, unless it runs. */
+  startWorker(): Promise<void>
+  /** @returns the id of a sale of the textbook's ways. */
+  addTextbookSale(quota: number): Promise<number>
   /** @returns the id of a sale that is open and in Redis. */
   addOpenSale(quota: number): Promise<number>
   generate(load: Load): Promise<LoadResult>
@@ -75,6 +83,9 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
     await migrateDatabase(mysqlUrl)
     const mysql = connectMysql(mysqlUrl)
     onStop(() => mysql.close())
+    await mysql.use(async ({ connection }) => {
+      for (const table of TABLES) await connection.query(table)
+    })
     const redis = connectRedis({
       url: redisUrl,
       namespace: NAMESPACE,
@@ -88,7 +99,12 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
 
   const apiPort = await freePort()
   const barePort = await freePort()
-  const origins = { api: `http://127.0.0.1:${apiPort}`, bare: `http://127.0.0.1:${barePort}` }
+  const textbookPort = await freePort()
+  const origins = {
+    api: `http://127.0.0.1:${apiPort}`,
+    bare: `http://127.0.0.1:${barePort}`,
+    textbook: `http://127.0.0.1:${textbookPort}`,
+  }
   const secrets = {
     SESSION_SECRETS: secret(),
     ORDER_ID_SECRETS: secret(),
@@ -97,7 +113,7 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
     SECOND_FACTOR_SECRETS: secret(),
   }
 
-  const { pids, api, generator } = await steps.step('Processes', async (note) => {
+  const { pids, api, generator, stopWorker, startWorker } = await steps.step('Processes', async (note) => {
     const env = {
       NODE_ENV: 'production',
       LOG_LEVEL: 'warn',
@@ -114,22 +130,48 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
     const runPackage = async (name: string, flags: string[] = []) => {
       const healthPort = await freePort()
       const main = join(root, 'packages', name, 'dist', 'main.js')
-      const started = run(name, ['--enable-source-maps', ...flags, main], { ...env, HEALTH_PORT: healthPort })
+      const started = run(name, [...NODE_FLAGS, ...flags, main], { ...env, HEALTH_PORT: healthPort })
       const readyUrl = `http://127.0.0.1:${healthPort}/readyz`
       return { started, ready: answers(readyUrl, (status) => status === 200, signal) }
     }
     const { profileFolder } = options
     const profiling = profileFolder ? ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`] : []
 
-    const worker = await runPackage('order-worker')
+    let worker: BenchProcess | undefined
+    const stopWorker = async (): Promise<void> => {
+      await worker?.stop()
+      worker = undefined
+    }
+    const startWorker = async (): Promise<void> => {
+      if (worker) return
+      const next = await runPackage('order-worker')
+      worker = next.started
+      await next.ready
+    }
     const warmer = await runPackage('stock-warmer')
     const api = await runPackage('api', profiling)
-    const bare = run('bare', fromSource('bare-route.ts'), { PORT: barePort })
+    // With the api's own flags: what they bring is no merit of the route.
+    const bare = run('bare', [...NODE_FLAGS, ...fromSource('bare-route.ts')], { PORT: barePort })
+    const textbook = run('textbook', [...NODE_FLAGS, ...fromSource('baselines/main.ts')], {
+      ...env,
+      PORT: textbookPort,
+    })
     const generator = run('generator', fromSource('generate-load.ts'), {})
-    await Promise.all([api.ready, worker.ready, warmer.ready, answers(origins.bare, () => true, signal)])
-    note('api, order-worker, stock-warmer, the bare route, the load generator')
-    const pids = { api: api.started.pid, bare: bare.pid, worker: worker.started.pid }
-    return { pids, api: api.started, generator }
+    await Promise.all([
+      startWorker(),
+      api.ready,
+      warmer.ready,
+      answers(origins.bare, () => true, signal),
+      answers(origins.textbook, (status) => status === 200, signal),
+    ])
+    note('api, order-worker, stock-warmer, the bare route, the textbook’s ways, the load generator')
+    const pids = {
+      api: api.started.pid,
+      bare: bare.pid,
+      textbook: textbook.pid,
+      worker: () => worker?.pid ?? 0,
+    }
+    return { pids, api: api.started, generator, stopWorker, startWorker }
   })
 
   const maker = await createShopperMaker({
@@ -143,12 +185,24 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
     imagePath: '/b.svg',
   })
   const readStocks = createReadStocks(stores.redis)
+  let textbookSales = 0
 
   return {
     origins,
     pids,
     stores,
     maker,
+    stopWorker,
+    startWorker,
+
+    async addTextbookSale(quota) {
+      textbookSales += 1
+      await stores.mysql.use(({ connection }) =>
+        connection.query('INSERT INTO textbook_sales (id, quota) VALUES (?, ?)', [textbookSales, quota]),
+      )
+      await stores.redis.set(`textbook:stock:${textbookSales}`, quota)
+      return textbookSales
+    },
 
     async makeTokens(saleId, userIds) {
       const tokenMaker = await createTokenMaker(saleId, {

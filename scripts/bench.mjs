@@ -5,18 +5,34 @@ import { Interrupted, watchForInterrupt } from './interrupt.mjs'
 import { build, checkNode, prepare } from './prepare.mjs'
 import { createSteps, describe, StepFailed } from './steps.mjs'
 
+const NAMES = /** @type {const} */ ([
+  'bare',
+  'sold-out',
+  'buy',
+  'buy-cold',
+  'buy-placing',
+  'browse',
+  'redlock',
+  'for-update',
+  'message-each',
+])
+
 const HELP = `pnpm bench [options]
 
-  Measures the purchase on this machine, on private stores that are gone afterwards: a bare Fastify route, a
-  purchase and a refused purchase in turn, so that their ratios say something although the machine is like no other.
-  Then it checks that no order and no unit was lost or invented.
+  Measures the purchase on this machine, on private stores that are gone afterwards: a bare Fastify route, purchases
+  of several kinds and the ways of the textbook in turn, so that their ratios say something although the machine is
+  like no other. Then it checks that no order and no unit was lost or invented; it fails if one was, or if an answer
+  was not the one it should be.
 
-  --seconds N      about how long one round of one scenario takes, 1 to 60 (5)
-  --rounds N       how often each scenario is measured, 1 to 20 (3)
-  --connections N  shoppers who wait for an answer at the same time, 1 to 2000 (500)
-  --json FILE      the figures of every round, for a machine
-  --profile DIR    a CPU profile of the api, for Chrome's DevTools; it slows the api down
-  --help           this text
+  --quick            one short round with few connections: about the invariants, not the figures
+  --scenario NAME    only this one, beside bare; may be given more than once:
+                     ${NAMES.slice(1).join(', ')}
+  --seconds N        about how long one round of one scenario takes, 1 to 60 (3)
+  --rounds N         how often each scenario is measured, 1 to 20 (3)
+  --connections N    shoppers who wait for an answer at the same time, 1 to 10000 (2000)
+  --report FOLDER    writes report.md, report.json and pictures there
+  --profile DIR      a CPU profile of the api, for Chrome's DevTools; it slows the api down
+  --help             this text
 `
 
 /*
@@ -49,13 +65,20 @@ function readOptions() {
   const args = process.argv.slice(2)
   // pnpm, unlike npm, passes the dashes on.
   if (args[0] === '--') args.shift()
-  const { help, json, profile, ...texts } = parse(args)
+  const { help, quick, report, profile, scenario: names, ...texts } = parse(args)
   if (help) return undefined
+  const unknown = names.find((name) => !NAMES.some((known) => known === name))
+  if (unknown !== undefined) {
+    throw new StepFailed(`--scenario ${unknown}: there is none of this name, only ${NAMES.join(', ')}.`)
+  }
   return {
-    seconds: wholeNumber('seconds', texts.seconds, 60),
-    rounds: wholeNumber('rounds', texts.rounds, 20),
-    connections: wholeNumber('connections', texts.connections, 2000),
-    jsonFile: json === undefined ? undefined : resolve(json),
+    seconds: wholeNumber('seconds', texts.seconds ?? (quick ? '1' : '3'), 60),
+    rounds: wholeNumber('rounds', texts.rounds ?? (quick ? '1' : '3'), 20),
+    connections: wholeNumber('connections', texts.connections ?? (quick ? '100' : '2000'), 10_000),
+    isQuick: quick,
+    crowd: quick ? 2_000 : 20_000,
+    scenarios: NAMES.filter((name) => name === 'bare' || names.length === 0 || names.includes(name)),
+    reportFolder: report === undefined ? undefined : resolve(report),
     profileFolder: profile === undefined ? undefined : resolve(profile),
   }
 }
@@ -66,10 +89,12 @@ function parse(args) {
     const { values } = parseArgs({
       args,
       options: {
-        seconds: { type: 'string', default: '5' },
-        rounds: { type: 'string', default: '3' },
-        connections: { type: 'string', default: '500' },
-        json: { type: 'string' },
+        quick: { type: 'boolean', default: false },
+        scenario: { type: 'string', multiple: true, default: [] },
+        seconds: { type: 'string' },
+        rounds: { type: 'string' },
+        connections: { type: 'string' },
+        report: { type: 'string' },
         profile: { type: 'string' },
         help: { type: 'boolean', default: false },
       },

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 
 import { root } from '../prepare.mjs'
 import { findPortFrom } from '../stores/ports.ts'
+import { NODE_FLAGS } from './node-flags.ts'
 import type { ProcessPlan } from './supervised-process.ts'
 
 /** Every process of the system, and the health port it would like. */
@@ -23,9 +24,7 @@ export async function planProcesses(
     taken.add(chosen)
     plans.push({
       name,
-      args: watch
-        ? watching(name)
-        : ['--enable-source-maps', join(root, 'packages', name, 'dist', 'main.js')],
+      args: watch ? watching(name) : [...NODE_FLAGS, join(root, 'packages', name, 'dist', 'main.js')],
       env: { ...env, HEALTH_PORT: String(chosen) },
       readyUrl: `http://127.0.0.1:${chosen}/readyz`,
     })
