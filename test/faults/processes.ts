@@ -156,7 +156,9 @@ export function createFaultProcess(options: {
           return self.isReady()
         },
         READY_WITHIN_MS,
-      )
+      ).catch((error: Error) => {
+        throw new Error(`${error.message}. Its last words:\n${output.slice(-1_500)}`, { cause: error })
+      })
       history.calm(name)
     },
   }
