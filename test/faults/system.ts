@@ -88,6 +88,7 @@ export async function startFaultSystem(options: FaultSystemOptions): Promise<Fau
     ORDER_ID_SECRETS: secret(),
     PURCHASE_TOKEN_SECRETS: secret(),
     PAYMENT_CALLBACK_SECRETS: secret(),
+    SECOND_FACTOR_SECRETS: secret(),
   }
   const takenPorts = new Set<number>()
   const freePort = async (): Promise<string> => {
