@@ -3,9 +3,17 @@ import { Command } from 'commander'
 
 import { StepFailed } from '../steps.mjs'
 import { registerBlacklist } from './blacklist.ts'
+import { registerConfig } from './config.ts'
+import { registerDb } from './db.ts'
 import { registerDeadLetters } from './dead-letters.ts'
+import { registerDoctor } from './doctor.ts'
+import { registerOrder } from './order.ts'
+import { registerQueue } from './queue.ts'
 import { registerSale } from './sale.ts'
 import { registerShoppers } from './shoppers.ts'
+import { registerUnsettled } from './unsettled.ts'
+import { registerUser } from './user.ts'
+import { registerVersion } from './version.ts'
 
 /*
  * `pnpm -s blitz <command>`: what operators do from a terminal. One file a command.
@@ -16,10 +24,18 @@ const blitz = new Command('blitz')
   .helpCommand(false)
   .addHelpText('after', '\nEach command has its own --help. Run it as `pnpm -s blitz <command>`.')
 
+registerDoctor(blitz)
+registerConfig(blitz)
+registerDb(blitz)
 registerSale(blitz)
-registerShoppers(blitz)
+registerOrder(blitz)
+registerUser(blitz)
 registerBlacklist(blitz)
 registerDeadLetters(blitz)
+registerUnsettled(blitz)
+registerQueue(blitz)
+registerShoppers(blitz)
+registerVersion(blitz)
 
 // A reader that has had enough (`| head`) is no fault; the command stops by itself.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

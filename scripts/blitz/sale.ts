@@ -8,15 +8,20 @@ import { createSales } from '@blitzbuy/core/sale/sales'
 import { createChangeRunningSale } from '@blitzbuy/core/stock/change-running-sale'
 import { createReadStocks } from '@blitzbuy/core/stock/read-stock'
 import { createWarmSale } from '@blitzbuy/core/stock/warm-sale'
-import type { Command } from 'commander'
+import { InvalidArgumentError, type Command } from 'commander'
 
 import { StepFailed } from '../steps.mjs'
 import { actorHere, say, withSystem, type System } from './connect-system.ts'
 import { moment, saleId as saleIdOf, wholeNumber } from './option-values.ts'
+import { reconcile, warm } from './sale-copy.ts'
+import { report } from './sale-report.ts'
+import { watch, type WatchOptions } from './sale-watch.ts'
 import { describeChange, describeProblems, describeSale, toJson } from './sale-output.ts'
 
 const LISTED_MAX = 1_000
 const INT_MAX = 2 ** 31 - 1
+/** Where `npm start` puts the health port of its api. */
+const API_HEALTH = 'http://127.0.0.1:3100'
 
 const HELP = `
 A change is in force on every instance within two seconds, and is written to the audit log. Orders that stand are not
@@ -27,6 +32,8 @@ touched by any of them.
   pnpm -s blitz sale change 7 --quota 80 --closes 2026-12-01T10:00:00+08:00
   pnpm -s blitz sale pause 7
   pnpm -s blitz sale close 7 --yes
+  pnpm -s blitz sale watch 7 --api http://10.0.0.11:3100 --api http://10.0.0.12:3100
+  pnpm -s blitz sale report 7
 
 Exit status: 0 done, or nothing to do; 1 not done, with the reason on stderr.
 MYSQL_URL, REDIS_URL and NAMESPACE name the system; when none of them is set, it is the \`npm start\` that runs here.
@@ -57,7 +64,9 @@ type Settings = Partial<
 export function registerSale(blitz: Command): void {
   const sale = blitz
     .command('sale')
-    .description('sales: creates, lists, shows, changes, pauses, resumes, restocks, closes')
+    .description(
+      'sales: creates, lists, shows, changes, pauses, resumes, restocks, closes, warms, watches, reconciles, reports',
+    )
     .helpCommand(false)
     .addHelpText('after', HELP)
 
@@ -91,6 +100,39 @@ export function registerSale(blitz: Command): void {
       change(saleId, options, { action: 'sale.resume', change: { state: 'scheduled' } }),
   )
   changing(one(sale, 'close').description('ends it for good')).option('--yes', 'does not ask').action(close)
+  acting(one(sale, 'warm').description('puts its stock into Redis now; the stock-warmer does it by itself'))
+    .option('--verify', 'then compares it with MySQL, order by order')
+    .action(warm)
+  one(sale, 'watch')
+    .description('a live picture: units, purchases per second, p99, queue, workers, dead letters, drift')
+    .option('--api <url>', 'health port of an api, for the rates; may be repeated', collectUrl, [])
+    .option('--count <n>', 'how many looks, one a second; else until Ctrl-C', wholeNumber(1, INT_MAX))
+    .option('--json', 'one JSON object a second on stdout')
+    .action((saleId: number, options: WatchOptions) =>
+      watch(saleId, { ...options, api: options.api.length > 0 ? options.api : [API_HEALTH] }),
+    )
+  acting(
+    one(sale, 'reconcile').description(
+      'compares Redis with MySQL, order by order; exit status 1 if they differ',
+    ),
+  )
+    .option('--repair', 'puts right what differs')
+    .action(reconcile)
+  shown(
+    one(sale, 'report').description('the story of a sale: orders, times, money, what operators did'),
+  ).action(report)
+}
+
+/** Acts on the copy in Redis; no setting changes. */
+function acting(command: Command): Command {
+  return shown(command)
+    .option('--dry-run', 'says what would be done, and does nothing')
+    .option('--actor <name>', 'who does it, for the audit log; else who is logged in here')
+}
+
+function collectUrl(text: string, before: string[]): string[] {
+  if (URL.canParse(text)) return [...before, text]
+  throw new InvalidArgumentError('It must be a URL, e.g. http://10.0.0.11:3100.')
 }
 
 function one(sale: Command, name: string): Command {

@@ -58,6 +58,7 @@ export function mariadbRecipe(programs: StorePrograms['mysql'], context: RecipeC
         '--performance-schema=OFF',
         '--innodb-buffer-pool-size=256M',
         '--innodb-flush-log-at-trx-commit=1',
+        '--sync-binlog=1',
         '--character-set-server=utf8mb4',
         '--collation-server=utf8mb4_unicode_ci',
         '--default-time-zone=+00:00',

@@ -77,8 +77,11 @@ async function readOffsets({ mysql, redis }: { mysql: Mysql; redis: Redis }): Pr
 }
 
 /** The answer was made about half-way between question and arrival. */
-export async function clockOffsetMs(readMs: () => Promise<number>): Promise<number> {
-  const askedAtMs = Date.now()
+export async function clockOffsetMs(
+  readMs: () => Promise<number>,
+  now: () => number = Date.now,
+): Promise<number> {
+  const askedAtMs = now()
   const storeMs = await readMs()
-  return storeMs - (askedAtMs + Date.now()) / 2
+  return storeMs - (askedAtMs + now()) / 2
 }
