@@ -13,6 +13,7 @@ export const en = {
   'site.footer': 'First come, first served. What is not paid for in time goes back on sale.',
   'nav.sales': 'Sales',
   'nav.orders': 'My orders',
+  'nav.operators': 'Operators',
   'nav.log-in': 'Log in',
   'nav.register': 'Register',
   'nav.log-out': 'Log out',

@@ -9,6 +9,7 @@ export const zh: Messages = {
   'site.footer': '先到先得。未按时付款的商品会重新开放抢购。',
   'nav.sales': '抢购活动',
   'nav.orders': '我的订单',
+  'nav.operators': '运营',
   'nav.log-in': '登录',
   'nav.register': '注册',
   'nav.log-out': '退出',
