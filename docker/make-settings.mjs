@@ -74,6 +74,8 @@ const { database, namespace, tls } = values
 const roles = {
   api: {
     mysql: 'SELECT, INSERT, UPDATE',
+    // An operator's second factor can be replaced.
+    deletesFrom: ['second_factors', 'recovery_codes'],
     redisKeys: ['*'],
     amqp: { write: `^${namespace}\\.reservations$`, read: '^$' },
     secrets: ['SESSION_SECRETS', 'ORDER_ID_SECRETS', 'PURCHASE_TOKEN_SECRETS', 'PAYMENT_CALLBACK_SECRETS'],
@@ -100,12 +102,10 @@ const roles = {
   },
   operator: {
     mysql: 'SELECT, INSERT, UPDATE',
+    deletesFrom: ['second_factors', 'recovery_codes'],
     redisKeys: ['*'],
-    // Looks at dead letters and publishes them again.
-    amqp: {
-      write: `^${namespace}\\.(reservations|order-worker:reservations:dead)$`,
-      read: `^${namespace}\\.order-worker:reservations:dead$`,
-    },
+    // Holds dead letters in a queue of its own, compares the queues with what they should be, publishes again.
+    amqp: { configure: `^${namespace}\\.`, write: `^${namespace}\\.`, read: `^${namespace}\\.` },
     secrets: [],
   },
 }
@@ -137,7 +137,7 @@ function environmentOf(name) {
     `MYSQL_URL=mysql://${at('mysql')}/${database}${ofTls}`,
     redisKeys && `REDIS_URL=redis${tls ? 's' : ''}://${at('redis')}/0`,
     amqp && `AMQP_URL=amqp${tls ? 's' : ''}://${at('rabbitmq')}/%2F`,
-    amqp && 'AMQP_TOPOLOGY=given',
+    amqp && !amqp.configure && 'AMQP_TOPOLOGY=given',
     `NAMESPACE=${namespace}`,
     name === 'api' && `PUBLIC_ORIGIN=${values.origin}`,
     ...secrets.map((variable) => `${variable}=${secret()}`),
@@ -145,12 +145,14 @@ function environmentOf(name) {
 }
 
 function mysqlUsers() {
-  const statements = Object.entries(roles).flatMap(([name, { mysql, passwords }]) => [
+  const statements = Object.entries(roles).flatMap(([name, { mysql, deletesFrom = [], passwords }]) => [
     `CREATE USER IF NOT EXISTS '${name}'@'%' IDENTIFIED BY '${passwords.mysql}'${tls ? ' REQUIRE SSL' : ''}`,
     `GRANT ${mysql} ON \`${database}\`.* TO '${name}'@'%'`,
+    // With CREATE: on a table that is not there yet nothing else can be granted.
+    ...deletesFrom.map((table) => `GRANT DELETE, CREATE ON \`${database}\`.\`${table}\` TO '${name}'@'%'`),
   ])
   return lines(
-    '-- Nobody but migrate can change or remove a table, or delete a row.',
+    '-- Nobody but migrate can change or remove a table, or delete what a sale has left.',
     `CREATE DATABASE IF NOT EXISTS \`${database}\` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;`,
     ...statements.map((statement) => `${statement};`),
     '-- For health checks: may log in, and see nothing.',
@@ -209,7 +211,7 @@ function rabbitmqDefinitions() {
       hashing_algorithm: 'rabbit_password_hashing_sha256',
       tags: '',
     })),
-    // Nobody may declare or delete anything.
+    // No process may declare or delete anything.
     permissions: users.map(([user, { amqp }]) => ({ user, vhost, configure: '^$', ...amqp })),
     exchanges: [exchange(reservations), exchange(deadLetters)],
     queues: [
