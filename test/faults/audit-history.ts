@@ -7,6 +7,8 @@ import type { Call, History } from './history.ts'
 export interface Allowances {
   /** Redis lost data: it gave units that MySQL did not have, or forgot who had some. */
   redisLostData: boolean
+  /** … and somebody deleted the queue beside it, with what the broker had confirmed. */
+  queueDeleted?: boolean
   /** An operator lowered the quota: what was reserved in that very moment finds no unit any more. */
   quotaLowered?: boolean
   /** … and an api died beside it: what it had told of the ledger alone may be lost. */
@@ -63,7 +65,7 @@ function promised(calls: readonly Call[]): Call[] {
 function findLostPromises(
   calls: readonly Call[],
   rows: Map<string, OrderRow>,
-  { redisLostData, apiDied, quotaLowered = false }: Allowances,
+  { redisLostData, apiDied, queueDeleted = false, quotaLowered = false }: Allowances,
 ): string[] {
   const violations: string[] = []
   for (const { orderId = '', userId, handoff } of promised(calls)) {
@@ -71,7 +73,7 @@ function findLostPromises(
     if (!row) violations.push(`I4: user ${userId} was told 202, order ${orderId} was never decided`)
     else if (row.userId !== userId)
       violations.push(`I4: order ${orderId} is user ${row.userId}'s, not ${userId}'s`)
-    else if (row.reason === 'lost' && !(handoff === 'ledger' && redisLostData && apiDied))
+    else if (row.reason === 'lost' && !(redisLostData && (queueDeleted || (handoff === 'ledger' && apiDied))))
       violations.push(`I4: order ${orderId} (${handoff}) reads lost`)
     else if (
       row.state === 'rejected' &&

@@ -150,7 +150,13 @@ const MAKERS: FaultMaker[] = [
     },
   }),
   () => ({ label: 'scripts flushed', run: ({ system }) => system.redis.script('FLUSH') }),
-  () => ({ label: 'queue deleted', run: ({ system }) => deleteQueue(system) }),
+  () => ({
+    label: 'queue deleted',
+    run: ({ system, allow }) => {
+      allow({ queueDeleted: true })
+      return deleteQueue(system)
+    },
+  }),
   (random) => {
     const forMs = random.between(1_000, 5_000)
     return {
