@@ -7,6 +7,13 @@ import type { OwnStores } from '../packages/core/test/own-stores.ts'
 import { readCaptcha } from './pass-gate.ts'
 import type { RunningProcess } from './running-blitzbuy.ts'
 
+/** A machine that is busy with tests and browsers is no reason to refuse a page. */
+export const PATIENT = {
+  SHED_BROWSING_DELAY_MS: '60000',
+  SHED_LOGINS_DELAY_MS: '60000',
+  SHED_PURCHASES_DELAY_MS: '60000',
+}
+
 /** A browser for the tests of a file. */
 export function useBrowser(): { browser: Browser } {
   const held = {} as { browser: Browser }

@@ -5,10 +5,10 @@ import { addSale, addWarmSale, unitsLeft, useOwnStores } from '../packages/core/
 import { audit, isAtRest } from './audit.ts'
 import { readCaptcha } from './pass-gate.ts'
 import { useProcesses, type RunningProcess } from './running-blitzbuy.ts'
-import { logInAs, newVisit, solveCheck, untilState, useBrowser } from './shop-browser.ts'
+import { PATIENT, logInAs, newVisit, solveCheck, untilState, useBrowser } from './shop-browser.ts'
 
 const stores = useOwnStores()
-const processes = useProcesses(stores)
+const processes = useProcesses(stores, PATIENT)
 const held = useBrowser()
 let api: RunningProcess
 let worker: RunningProcess

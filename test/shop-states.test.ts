@@ -8,14 +8,14 @@ import { beforeAll, describe, expect, it } from 'vitest'
 
 import { useOwnStores } from '../packages/core/test/own-stores.ts'
 import { useProcesses } from './running-blitzbuy.ts'
-import { newVisit, useBrowser } from './shop-browser.ts'
+import { PATIENT, newVisit, useBrowser } from './shop-browser.ts'
 import { SHOWN_STATES, type ShownState, type Stage } from './shop-states.ts'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
 
 const stores = useOwnStores()
-const processes = useProcesses(stores, { LIMIT_NOT_FOUND: '20/60' })
+const processes = useProcesses(stores, { ...PATIENT, LIMIT_NOT_FOUND: '20/60' })
 const held = useBrowser()
 const stage = { stores } as Stage
 

@@ -2,10 +2,10 @@ import { beforeAll, describe, expect, it } from 'vitest'
 
 import { addWarmSale, useOwnStores } from '../packages/core/test/own-stores.ts'
 import { useProcesses, type RunningProcess } from './running-blitzbuy.ts'
-import { newVisit, useBrowser } from './shop-browser.ts'
+import { PATIENT, newVisit, useBrowser } from './shop-browser.ts'
 
 const stores = useOwnStores()
-const processes = useProcesses(stores)
+const processes = useProcesses(stores, PATIENT)
 const held = useBrowser()
 let api: RunningProcess
 
