@@ -166,8 +166,7 @@ export function formatReport(
   summary: BenchSummary,
   { rounds, connections }: { rounds: number; connections: number },
 ): string[] {
-  const { machine, scenarios, violations, apiWarnings } = summary
-  const saturated = SCENARIOS.filter((name) => (scenarios[name]?.generatorBusy ?? 0) >= SATURATED)
+  const { machine, violations, apiWarnings } = summary
   return [
     '',
     ...table([HEAD, ...rowsOf(summary)]),
@@ -176,7 +175,7 @@ export function formatReport(
     ...placingOf(summary).map((line) => `  ${line}`),
     `  Node ${machine.node}, ${machine.cores} × ${machine.cpu}.`,
     '  Only the ratios may be compared with those of another run: the machine, and what else it does, are in all other figures.',
-    ...notesOf(summary, saturated),
+    ...notesOf(summary).map((note) => `  ! ${note}`),
     ...warningsOf(apiWarnings),
     '',
     ...(violations.length === 0
@@ -187,20 +186,21 @@ export function formatReport(
   ]
 }
 
-function notesOf({ scenarios }: BenchSummary, saturated: Scenario[]): string[] {
+/** What makes the figures less worth than they look. */
+export function notesOf({ scenarios }: BenchSummary): string[] {
   const { bare } = scenarios
-  const starved = bare.generatorBusy - bare.generatorCpu > STARVED
+  const saturated = SCENARIOS.filter((name) => (scenarios[name]?.generatorBusy ?? 0) >= SATURATED)
   return [
     ...(saturated.length > 0
       ? [
-          `  ! The load generator was hardly ever idle with ${saturated.join(', ')}: the route may be faster than shown.`,
-          '    Then the ratio of CPU µs/request is the one to trust.',
+          `The load generator was hardly ever idle with ${saturated.join(', ')}: the route may be faster than shown. ` +
+            'Then the ratio of CPU µs/request is the one to trust.',
         ]
       : []),
-    ...(starved
+    ...(bare.generatorBusy - bare.generatorCpu > STARVED
       ? [
-          `  ! Something else used this machine: with bare the generator wanted ${percent(bare.generatorBusy)} of a core and got ${percent(bare.generatorCpu)}.`,
-          '    Expect other figures, and somewhat other ratios, when it is quiet.',
+          `Something else used this machine: with bare the generator wanted ${percent(bare.generatorBusy)} of a core ` +
+            `and got ${percent(bare.generatorCpu)}. Expect other figures, and somewhat other ratios, when it is quiet.`,
         ]
       : []),
   ]

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { drawBars } from './draw-bars.ts'
-import { HEAD, placingOf, rowsOf, type BenchSummary } from './report.ts'
+import { HEAD, notesOf, placingOf, rowsOf, type BenchSummary } from './report.ts'
 import { MEANING, SCENARIOS } from './scenarios.ts'
 
 /** report.md with its pictures, and report.json with the figures of every round. */
@@ -58,6 +58,7 @@ function toMarkdown(
     row(HEAD.map((_name, at) => (at === 0 || at === HEAD.length - 1 ? '---' : '---:'))),
     ...rowsOf(summary).map(row),
     '',
+    ...notesOf(summary).flatMap((note) => [`**${note}**`, '']),
     ...placingOf(summary).flatMap((line) => [line, '']),
     violations.length === 0
       ? 'No invariant was violated: every 202 is an order, no order is there twice, no unit was sold that was not there.'

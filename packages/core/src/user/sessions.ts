@@ -68,7 +68,7 @@ export const SESSION_LIMITS: SessionLimits = { idleSeconds: 24 * 3600, absoluteS
 export const SESSIONS_PER_USER_MAX = 20
 /** Should the message that a session has ended be lost, its local copy lives on for this long at most. */
 const LOCAL_TTL_MS = 5_000
-/** 89 MiB when full, with the longest names there can be; scripts/measure-local-sessions.ts measures it. */
+/** 91 MiB when full, with the longest names there can be; scripts/measure-local-sessions.ts measures it. */
 export const LOCAL_SESSIONS_MAX = 100_000
 /** How often "last seen" is written at most, however often the session is used. */
 const SEEN_AFTER_MS = 60_000
