@@ -198,6 +198,15 @@ describe('what Prometheus makes of it', () => {
     expect(check('config', join(docker, 'prometheus', 'prometheus.yml'))).toContain('SUCCESS')
   })
 
+  it('every alert leads to a section of the runbook, and the runbook has no others', () => {
+    const rules = readFileSync(alertsFile, 'utf8')
+    const alerts = [...rules.matchAll(/- alert: (\w+)/g)].map(([, name]) => name)
+    const runbook = readFileSync(join(docker, '..', 'docs', 'operations.md'), 'utf8')
+    const [, chapter = ''] = /^## Runbook$([\s\S]*?)^## /m.exec(runbook) ?? []
+    expect([...chapter.matchAll(/^### (\w+)$/gm)].map(([, name]) => name)).toEqual(alerts)
+    for (const alert of alerts) expect(rules).toContain(`docs/operations.md#${String(alert).toLowerCase()}'`)
+  })
+
   it('every query of the dashboards and the alerts asks for metrics and labels that there are', async () => {
     const queries = [...dashboardQueries(), ...alertQueries()]
     expect(queries.length).toBeGreaterThan(60)

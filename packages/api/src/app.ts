@@ -20,6 +20,7 @@ import limits from './plugins/limits.ts'
 import metrics from './plugins/metrics.ts'
 import operators from './plugins/operators.ts'
 import methodNotAllowed, { METHODS } from './plugins/method-not-allowed.ts'
+import openapi from './plugins/openapi.ts'
 import redis from './plugins/redis.ts'
 import requestId from './plugins/request-id.ts'
 import securityHeadersOnAll, { securityHeaders, type SecurityHeaders } from './plugins/security-headers.ts'
@@ -69,6 +70,7 @@ export async function buildApi(deps: {
   await app.register(securityHeadersOnAll, { headers })
   await app.register(language, { publicOrigin: config.PUBLIC_ORIGIN })
   await app.register(methodNotAllowed)
+  await app.register(openapi)
   await app.register(drain)
   // Before session and body, and before anything that costs.
   await app.register(loadShedding, { thresholds: config })

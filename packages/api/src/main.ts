@@ -29,6 +29,7 @@ await runProcess('api', async () => {
     ...healthAddress(config),
     checks: core.checks,
     registry: core.metrics.registry,
+    documents: { '/openapi.json': () => app.swagger() },
   })
 
   return {

@@ -30,6 +30,8 @@ export async function startHealthServer(options: {
   port: number
   checks: Record<string, HealthCheck>
   registry: Registry
+  /** More to be read here, as JSON, by its path: what is for operators and not for shoppers. */
+  documents?: Record<string, () => unknown>
 }): Promise<HealthServer> {
   let isDraining = false
   let known: { untilMs: number; result: Promise<Record<string, 'ok' | 'away'>> } | undefined
@@ -66,6 +68,8 @@ export async function startHealthServer(options: {
       )
       return
     }
+    const document = options.documents?.[request.url ?? '']
+    if (document) return answer(200, document())
     if (request.url !== '/readyz') return answer(404, { status: 'not-found' })
     void Promise.all([readiness(), isReady()]).then(([checks, ready]) =>
       answer(ready ? 200 : 503, { status: isDraining ? 'draining' : ready ? 'ok' : 'not-ready', checks }),
