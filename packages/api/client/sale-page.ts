@@ -108,11 +108,14 @@ export function runSalePage(page: HTMLElement): void {
 
   function takeIn(news: Answer['body']): void {
     opensAtMs = Number(news['opensAtMs'])
+    const saidUntilMs = returnUntilMs
     returnUntilMs = news['unitsMayReturnUntilMs'] as number | undefined
     panel.showClaimed(Number(news['claimedPercent']), Boolean(news['fewLeft']))
     // The answer may be a second old, the clock here is not.
     const isJustOpen = news['phase'] === 'upcoming' && clock.nowMs() >= opensAtMs
     show(isJustOpen ? 'open' : (news['phase'] as SalePhase))
+    if (panel.state === 'sold_out' && returnUntilMs !== saidUntilMs)
+      panel.show('sold_out', { opensAtMs, returnUntilMs })
   }
 
   /** Bought, paid or expired in another tab or on another device: the server draws the page anew. */
