@@ -42,6 +42,8 @@ export interface BenchOptions {
 /** Rounds that are not counted: the first tells about how much a second can take, in the second the code gets hot. */
 const WARM_UPS = 2
 const FIRST_REQUESTS = 2_000
+/** A connection's first request tells no latency: it waits until all are open. */
+const PER_CONNECTION_MIN = 3
 /** One textbook way takes a hundred a second, the others some thousand. */
 const FIRST_REQUESTS_OF_TEXTBOOK = 200
 /** More would wait behind the lock for longer than a request may take. */
@@ -102,7 +104,7 @@ async function measureAll(
       const measurement = await steps.step(title, async (note) => {
         const first = isBaseline(scenario)
           ? FIRST_REQUESTS_OF_TEXTBOOK
-          : Math.max(FIRST_REQUESTS, connections)
+          : Math.max(FIRST_REQUESTS, connections * PER_CONNECTION_MIN)
         const result = await measure(scenario, requestsOf.get(scenario) ?? first)
         note(brief(result))
         return result
@@ -111,7 +113,7 @@ async function measureAll(
       const nextSeconds = round < 0 ? Math.min(seconds, WARM_UP_SECONDS) : seconds
       const countedSeconds = scenario === 'buy' ? Math.min(nextSeconds, WARM_SESSIONS_SECONDS) : nextSeconds
       const wanted = Math.round(measurement.requestsPerSecond * countedSeconds)
-      const fewest = isBaseline(scenario) ? CONNECTIONS_OF_TEXTBOOK : connections
+      const fewest = isBaseline(scenario) ? CONNECTIONS_OF_TEXTBOOK : connections * PER_CONNECTION_MIN
       requestsOf.set(scenario, Math.min(REQUESTS_MAX, Math.max(fewest, wanted)))
     }
   }
