@@ -1,0 +1,166 @@
+import { mkdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+
+import { connectBroker } from '@blitzbuy/core/rabbitmq/connect-broker'
+import { createLog } from '@blitzbuy/core/log'
+import { createPublishDeadLetter } from '@blitzbuy/core/rabbitmq/publish'
+import { totpAt } from '@blitzbuy/core/user/totp'
+import type { AxeResults } from 'axe-core'
+import type { Page } from 'playwright-core'
+import { beforeAll, describe, expect, it } from 'vitest'
+
+import { addSale, useOwnStores } from '../packages/core/test/own-stores.ts'
+import { useProcesses, type RunningProcess } from './running-blitzbuy.ts'
+import { logInAs, newVisit, useBrowser } from './shop-browser.ts'
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
+/** Given, every page is photographed. */
+const folder = process.env.SCREENSHOTS_FOLDER
+
+const stores = useOwnStores()
+const processes = useProcesses(stores)
+const held = useBrowser()
+let api: RunningProcess
+
+beforeAll(async () => {
+  api = await processes.startReady('api')
+}, 60_000)
+
+/** By axe, in light and dark, on a screen of 320 px; and photographed in both, on a desk and on a phone. */
+async function lookAt(page: Page, name: string): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme })
+    expect([name, colorScheme, await breaches(page)]).toEqual([name, colorScheme, []])
+    if (folder) {
+      mkdirSync(folder, { recursive: true })
+      for (const [size, width, height] of [
+        ['desktop', 1280, 900],
+        ['phone', 390, 844],
+      ] as const) {
+        await page.setViewportSize({ width, height })
+        await page.screenshot({ path: join(folder, `${name}.${size}.${colorScheme}.png`), fullPage: true })
+      }
+    }
+  }
+  await page.setViewportSize({ width: 320, height: 640 })
+  expect([name, await page.evaluate('document.documentElement.scrollWidth')]).toEqual([name, 320])
+  await page.emulateMedia({ colorScheme: 'light' })
+  await page.setViewportSize({ width: 1280, height: 900 })
+}
+
+async function breaches(page: Page): Promise<string[]> {
+  await page.evaluate(axe)
+  const results = (await page.evaluate(
+    `axe.run(document, { runOnly: ${JSON.stringify(RULES)}, resultTypes: ['violations'] })`,
+  )) as AxeResults
+  return results.violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ target, failureSummary }) => `${id} ${target.join(' ')}: ${failureSummary}`),
+  )
+}
+
+/** Logs in with the password by a session that stands already, and with a code by the page. */
+async function enter(page: Page, shoot: boolean): Promise<string> {
+  const { userId, phone } = await logInAs(page, api)
+  await stores.mysql.use(({ connection }) =>
+    connection.query("UPDATE users SET role = 'operator' WHERE id = ?", [userId]),
+  )
+  await page.context().clearCookies()
+  await page.goto('/admin')
+  await page.waitForURL('**/login?next=*')
+  await page.getByLabel('Phone number', { exact: true }).fill(phone)
+  await page.getByLabel('Password', { exact: true }).fill('correct horse battery')
+  await page.getByRole('button', { name: 'Log in' }).last().click()
+  await page.waitForURL('**/admin/second-factor*')
+  if (shoot) await lookAt(page, '01-set-up')
+  await page.getByText('The app cannot scan').click()
+  const secret = (await page.locator('.key').innerText()).replaceAll(' ', '')
+  await page.getByLabel('Type the code that it shows').fill(totpAt(secret, Date.now()))
+  await page.getByRole('button', { name: 'Go on' }).click()
+  await page.getByRole('heading', { name: 'Keep your recovery codes' }).waitFor()
+  if (shoot) await lookAt(page, '02-recovery-codes')
+  await page.getByRole('link', { name: 'I have kept them' }).click()
+  await page.waitForURL('**/admin')
+  return secret
+}
+
+describe('an operator with a browser', () => {
+  it('needs no script: a code, a sale, the blacklist, a dead letter, the live page', async () => {
+    const publisher = connectBroker({
+      url: stores.amqpUrl,
+      namespace: stores.namespace,
+      role: 'publisher',
+      log: createLog({ name: 'test', level: 'fatal' }),
+    })
+    await publisher.connected
+    await createPublishDeadLetter(publisher)(Buffer.from('{"v":1,"reservations":"none"}'), {
+      cause: 'schema',
+      detail: 'reservations must be array',
+      originalMessageId: 'm-1',
+      diedAtMs: Date.now(),
+    })
+    await publisher.close()
+
+    const { page, problems } = await newVisit(held, api, { javaScriptEnabled: false })
+    await enterWithoutScript(page)
+    await page.getByRole('link', { name: 'Blacklist' }).click()
+    await page.getByLabel('Who').fill('+86 138 0013 8000')
+    await page.getByLabel('Reason').fill('buys with forty accounts')
+    await page.getByRole('button', { name: 'Put on the blacklist' }).click()
+    await page.getByText('phone:+8613800138000').first().waitFor()
+
+    await page.getByRole('link', { name: 'Dead letters' }).click()
+    await page.locator('td .code').first().click()
+    await page.getByLabel('To forget it for good, type drop').fill('drop')
+    await page.getByRole('button', { name: 'Drop' }).click()
+    await page.getByText('That is how it should be').waitFor()
+
+    const saleId = await addSale(stores)
+    await page.goto(`/admin/sales/${saleId}/live`)
+    expect(await page.locator('[data-outcome="reserved"] td').last().innerText()).toMatch(/^\d+$/)
+    expect(problems).toEqual([])
+  }, 60_000)
+
+  it('has pages for everybody: by axe, in light and dark, on 320 px', async () => {
+    const { page } = await newVisit(held, api, { viewport: { width: 1280, height: 900 } })
+    const secret = await enter(page, false)
+    for (const [path, name] of [
+      ['', '20-dashboard'],
+      ['/sales', '21-sales'],
+      ['/blacklist', '22-blacklist'],
+      ['/dead-letters', '23-dead-letters'],
+      ['/orders?find=nobody', '24-orders-nobody'],
+    ] as const) {
+      await page.goto(`/admin${path}`)
+      await lookAt(page, name)
+    }
+    await page.getByRole('button', { name: 'Leave' }).click()
+    await page.goto('/admin/sales')
+    await page.getByLabel('Code from your app').fill(totpAt(secret, Date.now()))
+    await page.getByRole('button', { name: 'Go on' }).click()
+    // The code that set it up is used up, also for whoever looked over a shoulder.
+    await page.getByText('This code is wrong, used or too old').first().waitFor()
+    await lookAt(page, '25-code-refused')
+    await page.getByLabel('Code from your app').fill(totpAt(secret, Date.now() + 30_000))
+    await page.getByRole('button', { name: 'Go on' }).click()
+    await page.waitForURL('**/admin/sales')
+  }, 120_000)
+})
+
+async function enterWithoutScript(page: Page): Promise<void> {
+  const { userId, phone } = await logInAs(page, api)
+  await stores.mysql.use(({ connection }) =>
+    connection.query("UPDATE users SET role = 'operator' WHERE id = ?", [userId]),
+  )
+  await page.context().clearCookies()
+  await page.goto('/login?next=/admin')
+  await page.getByLabel('Phone number', { exact: true }).fill(phone)
+  await page.getByLabel('Password', { exact: true }).fill('correct horse battery')
+  await page.getByRole('button', { name: 'Log in' }).last().click()
+  await page.getByText('The app cannot scan').click()
+  const secret = (await page.locator('.key').innerText()).replaceAll(' ', '')
+  await page.getByLabel('Type the code that it shows').fill(totpAt(secret, Date.now()))
+  await page.getByRole('button', { name: 'Go on' }).click()
+  await page.getByRole('link', { name: 'I have kept them' }).click()
+}
