@@ -24,6 +24,7 @@ export interface RunningProcess {
 
 /** Later than any test takes: see test/load-shedding.test.ts for those who are refused. */
 export const NEVER_SHED = {
+  ANSWER_WITHIN_MS: '15000',
   SHED_BROWSING_DELAY_MS: '60000',
   SHED_LOGINS_DELAY_MS: '60000',
   SHED_PURCHASES_DELAY_MS: '60000',

@@ -6,6 +6,7 @@ import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } 
 
 import { createAnswerBadPath, createEndConnection } from './answer-unroutable.ts'
 import { sessionLimits, type ApiConfig } from './config.ts'
+import answerWithin from './plugins/answer-within.ts'
 import assets from './plugins/assets.ts'
 import blacklist from './plugins/blacklist.ts'
 import client from './plugins/client.ts'
@@ -82,9 +83,11 @@ export async function buildApi(deps: {
   await app.register(limits, { config })
   await app.register(blacklist)
   await app.register(crossSite, { publicOrigin: config.PUBLIC_ORIGIN })
+  await app.register(answerWithin, { answerWithinMs: config.ANSWER_WITHIN_MS })
 
   // The purchase itself, and what everybody may see: no session plugin, no hooks beside those above.
   await app.register(purchaseRoutes, { prefix: API, ...sessions })
+  app.answerAllInTime()
   await app.register(saleRoutes, { prefix: API })
   // From other companies, who prove themselves by a signature.
   await app.register(paymentCallbackRoutes, { prefix: API })

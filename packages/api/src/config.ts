@@ -32,6 +32,7 @@ export const ApiConfig = Type.Object({
   HEADERS_TIMEOUT_MS: timeout('a connection may take to send the headers of a request', 10_000),
   REQUEST_TIMEOUT_MS: timeout('a request may take to arrive, its body included', 15_000),
   IDLE_TIMEOUT_MS: timeout('a connection may be silent before it is closed', 30_000),
+  ANSWER_WITHIN_MS: timeout('may pass until a request is answered, however slow the stores are', 2_000),
   SESSION_SECRETS: Secrets,
   SESSION_IDLE_SECONDS: Type.Integer({
     minimum: 60,

@@ -42,8 +42,8 @@ class RequestLog {
     this.#own.trace(...line)
   }
   silent(): void {}
-  child(bindings: Record<string, unknown>): Logger {
-    return this.#own.child(bindings)
+  child(bindings: Record<string, unknown>, options?: { level?: string }): Logger {
+    return this.#own.child(bindings, options)
   }
 }
 

@@ -41,6 +41,9 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
         request.body ??= {}
         done()
       },
+      // From here on stores are waited for.
+      preHandler: app.beginAnswerTime,
+      onSend: app.endAnswerTime,
     },
     // It answers by itself and returns nothing: Fastify would wait for a reply that is returned as for a promise.
     async (request, reply): Promise<void> => {
