@@ -78,7 +78,13 @@ const roles = {
     deletesFrom: ['second_factors', 'recovery_codes'],
     redisKeys: ['*'],
     amqp: { write: `^${namespace}\\.reservations$`, read: '^$' },
-    secrets: ['SESSION_SECRETS', 'ORDER_ID_SECRETS', 'PURCHASE_TOKEN_SECRETS', 'PAYMENT_CALLBACK_SECRETS'],
+    secrets: [
+      'SESSION_SECRETS',
+      'ORDER_ID_SECRETS',
+      'PURCHASE_TOKEN_SECRETS',
+      'PAYMENT_CALLBACK_SECRETS',
+      'SECOND_FACTOR_SECRETS',
+    ],
   },
   'order-worker': {
     mysql: 'SELECT, INSERT, UPDATE',

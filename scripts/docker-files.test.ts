@@ -3,7 +3,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseEnv } from 'node:util'
 
+import { loadConfig } from '@blitzbuy/core/config'
 import { CLOSE_MS } from '@blitzbuy/core/run-process'
 import { topologyNames } from '@blitzbuy/core/rabbitmq/topology'
 import { Ajv } from 'ajv'
@@ -12,6 +14,9 @@ import { validate } from 'dockerfile-utils'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 
+import { ApiConfig } from '../packages/api/src/config.ts'
+import { WorkerConfig } from '../packages/order-worker/src/config.ts'
+import { WarmerConfig } from '../packages/stock-warmer/src/config.ts'
 import { root } from './prepare.mjs'
 
 interface Service {
@@ -220,6 +225,17 @@ describe('make-settings', () => {
     const secrets = text.match(/[\w-]{48}/g) ?? []
     expect(secrets.length).toBeGreaterThan(15)
     expect(new Set(secrets).size).toBe(secrets.length)
+  })
+
+  it('leaves out no setting that a process needs to start', () => {
+    const ofImage = { HOST: '0.0.0.0', PORT: '3000', HEALTH_HOST: '0.0.0.0', HEALTH_PORT: '3100' }
+    const env = (name: string) => ({
+      ...ofImage,
+      ...parseEnv(readFileSync(join(settings, `${name}.env`), 'utf8')),
+    })
+    expect(loadConfig(ApiConfig, env('api')).NODE_ENV).toBe('production')
+    expect(loadConfig(WorkerConfig, env('order-worker')).AMQP_TOPOLOGY).toBe('given')
+    expect(loadConfig(WarmerConfig, env('stock-warmer')).AMQP_TOPOLOGY).toBe('given')
   })
 
   it('declares on RabbitMQ what the processes would declare', () => {
