@@ -1,3 +1,8 @@
+import { setTimeout as pause } from 'node:timers/promises'
+
+/** A batch that is with MySQL when the process ends is waited for this long; then the broker gives it to another worker. */
+const CLOSE_WITHIN_MS = 5_000
+
 /** One message of the queue, and the word to the broker that it is done. */
 export interface Delivery<Message> {
   message: Message
@@ -6,7 +11,7 @@ export interface Delivery<Message> {
 
 export interface Gatherer<Message> {
   add(delivery: Delivery<Message>): void
-  /** Resolves when everything that was added has been worked off, or was given up by `close`. */
+  /** Resolves when the batch in hand has been worked off, or after `closeWithinMs`; the rest is given up. */
   close(): Promise<void>
 }
 
@@ -23,8 +28,9 @@ export function createGatherer<Message>(options: {
   weigh: (message: Message) => number
   /** Works off a batch; it retries by itself and throws only when it gives up because of `signal`. */
   work: (messages: Message[], signal: AbortSignal) => Promise<void>
+  closeWithinMs?: number
 }): Gatherer<Message> {
-  const { weightMax, lingerMs, weigh, work } = options
+  const { weightMax, lingerMs, weigh, work, closeWithinMs = CLOSE_WITHIN_MS } = options
   const gathered: Delivery<Message>[] = []
   const ending = new AbortController()
   let working: Promise<void> | undefined
@@ -88,7 +94,8 @@ export function createGatherer<Message>(options: {
     async close() {
       clearTimeout(timer)
       ending.abort()
-      await working?.catch(() => undefined)
+      // A MySQL that hangs would hold the process beyond its ten seconds.
+      await Promise.race([working?.catch(() => undefined), pause(closeWithinMs, undefined, { ref: false })])
     },
   }
 }
