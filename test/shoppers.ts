@@ -83,6 +83,7 @@ export interface Answer {
   status: number
   code: string | undefined
   orderId: string | undefined
+  handoff: string | undefined
   tookMs: number
 }
 
@@ -103,15 +104,16 @@ export async function buy(
         ...(isRetry && { 'x-purchase-retry': '1' }),
       },
     })
-    const body = (await answer.json()) as { code?: string; orderId?: string }
+    const body = (await answer.json()) as { code?: string; orderId?: string; handoff?: string }
     return {
       status: answer.status,
       code: body.code,
       orderId: body.orderId,
+      handoff: body.handoff,
       tookMs: performance.now() - beganMs,
     }
   } catch {
-    return { status: 0, code: undefined, orderId: undefined, tookMs: performance.now() - beganMs }
+    return { status: 0, code: undefined, orderId: undefined, handoff: undefined, tookMs: performance.now() - beganMs }
   }
 }
 
