@@ -64,7 +64,7 @@ describe('a request while the stores are slow but not away', () => {
   }
 
   it.each([
-    ['the orders', 'GET', '/orders', 'dependency-unavailable'],
+    ['the list of sessions', 'GET', '/me/sessions', 'dependency-unavailable'],
     ['a purchase', 'POST', '/sales/:saleId/orders', 'outcome-unknown'],
     ['the end of a session', 'POST', '/auth/logout', 'outcome-unknown'],
   ] as const)(
@@ -75,8 +75,9 @@ describe('a request while the stores are slow but not away', () => {
       expect([answer.statusCode, answer.json<{ code: string }>().code]).toEqual([503, code])
       expect(answer.headers['retry-after']).toBe('1')
       // The same without the deadline: both are slowed by the same machine, only this one by all of its trips.
-      const { tookMs } = await ask(unbounded, method, url)
-      expect(tookMs).toBeGreaterThan(WITHIN_MS)
+      const late = await ask(unbounded, method, url)
+      expect(late.answer.statusCode).toBeLessThan(300)
+      expect(late.tookMs).toBeGreaterThan(WITHIN_MS)
     },
   )
 })
