@@ -113,7 +113,13 @@ export async function buy(
       tookMs: performance.now() - beganMs,
     }
   } catch {
-    return { status: 0, code: undefined, orderId: undefined, handoff: undefined, tookMs: performance.now() - beganMs }
+    return {
+      status: 0,
+      code: undefined,
+      orderId: undefined,
+      handoff: undefined,
+      tookMs: performance.now() - beganMs,
+    }
   }
 }
 
