@@ -28,6 +28,8 @@ const MALFORMED = {
   AMQP_URL: 'localhost:5672',
   NAMESPACE: 'Not A Name',
   HEALTH_PORT: '70000',
+  OTEL_EXPORTER_OTLP_ENDPOINT: 'localhost:4318',
+  OTEL_TRACES_SAMPLER_ARG: '2',
   CRASH_AT: 'after-lunch',
   STOP_AT: 'after-reserve:0',
 }

@@ -15,6 +15,8 @@ export interface RunningProcess {
   readonly origin: string
   readonly healthUrl: string
   readonly pid: number
+  /** null while it runs, and when a signal ended it. */
+  readonly exitCode: number | null
   /** What it has printed so far. */
   output(): string
   kill(signal: NodeJS.Signals): Promise<void>
@@ -111,6 +113,9 @@ export function useProcesses(stores: OwnStores, changes: Record<string, string> 
       healthUrl,
       get pid() {
         return child.pid ?? -1
+      },
+      get exitCode() {
+        return child.exitCode
       },
       output: () => output,
       kill: (signal) => end(child, signal),

@@ -26,6 +26,7 @@ import redis from './plugins/redis.ts'
 import requestId from './plugins/request-id.ts'
 import securityHeadersOnAll, { securityHeaders, type SecurityHeaders } from './plugins/security-headers.ts'
 import session from './plugins/session.ts'
+import tracing from './plugins/tracing.ts'
 import views from './plugins/views.ts'
 import { createRequestLog } from './request-log.ts'
 import { answerWithProblem, refuse } from './refusals.ts'
@@ -77,6 +78,7 @@ export async function buildApi(deps: {
   await app.register(loadShedding, { thresholds: config })
   await app.register(core, { core: deps.core })
   await app.register(metrics)
+  if (deps.core.traces) await app.register(tracing, deps.core.traces)
   await app.register(requestId)
   await app.register(redis)
   await app.register(client)

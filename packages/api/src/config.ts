@@ -5,6 +5,7 @@ import {
   RulesConfig,
   Secrets,
   SharedConfig,
+  TracingConfig,
   TrustedProxies,
   limitSetting,
   type CheckConfig,
@@ -19,6 +20,7 @@ export const ApiConfig = Type.Object({
   ...SharedConfig.properties,
   ...HealthConfig.properties,
   ...BuildConfig.properties,
+  ...TracingConfig.properties,
   HOST: Type.String({ default: '127.0.0.1', minLength: 1, description: 'the address the api listens on' }),
   PORT: Type.Integer({
     minimum: 0,

@@ -4,6 +4,7 @@ import { startHealthServer } from '@blitzbuy/core/health'
 import { createLog } from '@blitzbuy/core/log'
 import { redisReady } from '@blitzbuy/core/redis/connect-redis'
 import { runProcess } from '@blitzbuy/core/run-process'
+import { loadTracing } from '@blitzbuy/core/tracing/tracing'
 
 import { buildApi } from './app.ts'
 import { ApiConfig, checkApiConfig } from './config.ts'
@@ -16,7 +17,8 @@ await runProcess('api', async () => {
   const config = loadConfig(ApiConfig, process.env, checkApiConfig)
   armCrashPoints(config)
   const log = createLog({ name: 'api', level: config.LOG_LEVEL })
-  const core = wireCore(config, log)
+  const tracing = await loadTracing(config, 'api', log)
+  const core = wireCore(config, log, tracing)
   const app = await buildApi({ config, core, log })
   // Nobody on the blacklist slips in while it is read; without Redis nobody can do anything anyway.
   await redisReady(core.redis, FIRST_CONNECTION_MS)
@@ -39,6 +41,7 @@ await runProcess('api', async () => {
       health.drain()
       await app.close()
       await core.close()
+      await tracing?.close()
       await health.close()
     },
   }

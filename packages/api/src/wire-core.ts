@@ -36,6 +36,7 @@ import { createReserve } from '@blitzbuy/core/stock/reserve'
 import { createReturnStock } from '@blitzbuy/core/stock/return-stock'
 import { createSoldOutFlags } from '@blitzbuy/core/stock/sold-out-flags'
 import { storeChecks } from '@blitzbuy/core/store-checks'
+import type { Tracing } from '@blitzbuy/core/tracing/tracing'
 import { createAccounts } from '@blitzbuy/core/user/accounts'
 import { createChangePassword } from '@blitzbuy/core/user/change-password'
 import { createHashLine } from '@blitzbuy/core/user/hash-line'
@@ -49,6 +50,7 @@ import { createAttemptLog } from './attempt-log.ts'
 import { countAnswers, countCancelled, countLogins, countPaid } from './counted-core.ts'
 import { createOrderPageUrl, paymentProvider, sessionLimits, streamLimits, type ApiConfig } from './config.ts'
 import { createOrderStreams } from './order-streams.ts'
+import { createPurchaseTraces } from './purchase-traces.ts'
 import { createSaleViews } from './sale-views.ts'
 import { wireOperators } from './wire-operators.ts'
 
@@ -58,7 +60,7 @@ const ATTEMPTS_TOLD_MS = 1_000
 export type Core = ReturnType<typeof wireCore>
 
 /** Everything a route may call, wired once; the connections behind it are made and ended here. */
-export function wireCore(config: ApiConfig, log: Logger) {
+export function wireCore(config: ApiConfig, log: Logger, tracing?: Tracing) {
   const redis = connectRedis({ url: config.REDIS_URL, namespace: config.NAMESPACE })
   const subscriber = connectRedisSubscriber({ url: config.REDIS_URL })
   const mysql = connectMysql(config.MYSQL_URL)
@@ -131,9 +133,11 @@ export function wireCore(config: ApiConfig, log: Logger) {
   addGauge(metrics.registry, 'blitzbuy_sse_connections', 'Open streams of order events.', () =>
     orderStreams.count(),
   )
+  const reserve = createReserve(redis)
+  const purchaseTraces = tracing && createPurchaseTraces(tracing)
   const batches = createPurchaseBatches({
-    reserve: createReserve(redis),
-    handOff,
+    reserve: purchaseTraces?.reserve(reserve) ?? reserve,
+    handOff: purchaseTraces?.handOff(handOff) ?? handOff,
     flags,
     clock,
     orderIds,
@@ -204,6 +208,7 @@ export function wireCore(config: ApiConfig, log: Logger) {
     orderPageUrl: createOrderPageUrl(config),
     payments: sandbox && countPaid(createPayments({ mysql, gateway: sandbox }), metrics),
     operators,
+    traces: tracing && purchaseTraces && { tracing, purchases: purchaseTraces },
     /** The connection that @fastify/redis makes known to plugins. */
     redis,
     // Purchases go on through the ledger without RabbitMQ, so it does not make the api unready.

@@ -80,6 +80,23 @@ export const HealthConfig = Type.Object({
   }),
 })
 
+/** Where traces go; none are made without a collector. The names are those of OpenTelemetry. */
+export const TracingConfig = Type.Object({
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(
+    Type.String({
+      pattern: '^https?://[^\\s/?#@]+(/[^\\s?#]*)?$',
+      description:
+        'http://host:4318 of a collector that takes OTLP over HTTP (/v1/traces is added), without a user or a query',
+    }),
+  ),
+  OTEL_TRACES_SAMPLER_ARG: Type.Number({
+    minimum: 0,
+    maximum: 1,
+    default: 1,
+    description: 'how much of all traces is kept, from 0 to 1; 0.01 is one in a hundred',
+  }),
+})
+
 /** The broker that a process works with. */
 export function brokerOf(config: {
   AMQP_URL: string

@@ -1,10 +1,18 @@
-import { BuildConfig, CooldownConfig, HealthConfig, RulesConfig, SharedConfig } from '@blitzbuy/core/config'
+import {
+  BuildConfig,
+  CooldownConfig,
+  HealthConfig,
+  RulesConfig,
+  SharedConfig,
+  TracingConfig,
+} from '@blitzbuy/core/config'
 import { Type, type Static } from 'typebox'
 
 export const WorkerConfig = Type.Object({
   ...SharedConfig.properties,
   ...HealthConfig.properties,
   ...BuildConfig.properties,
+  ...TracingConfig.properties,
   PREFETCH: Type.Integer({
     minimum: 1,
     maximum: 1_000,

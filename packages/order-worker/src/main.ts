@@ -21,11 +21,13 @@ import { runProcess } from '@blitzbuy/core/run-process'
 import { storeChecks } from '@blitzbuy/core/store-checks'
 import { createReturnStock } from '@blitzbuy/core/stock/return-stock'
 import { createSettle } from '@blitzbuy/core/stock/settle'
+import { loadTracing } from '@blitzbuy/core/tracing/tracing'
 
 import { WorkerConfig } from './config.ts'
 import { subscribeToReservations, type Subscription } from './subscriptions/place-reservations.ts'
 import { createWorkOffReservations } from './work-off-reservations.ts'
 import { createWorkerMetrics } from './worker-metrics.ts'
+import { createWorkerTraces } from './worker-traces.ts'
 
 const EXPIRE_EVERY_MS = 1_000
 const RETURN_EVERY_MS = 500
@@ -46,18 +48,23 @@ await runProcess('order-worker', async () => {
   const metrics = createWorkerMetrics(config.COMMIT)
   addStoreMetrics(metrics.registry, { mysql, redis, broker })
 
+  const tracing = await loadTracing(config, 'order-worker', log)
+  const traces = tracing && createWorkerTraces(tracing)
+  const place = metrics.countPlacing(createPlaceReservations(mysql))
+  const settle = createSettle(redis)
   const workOff = createWorkOffReservations({
     mysql,
-    placeReservations: metrics.countPlacing(createPlaceReservations(mysql)),
+    placeReservations: traces?.placing(place) ?? place,
     rejectReservations: createRejectReservations(mysql),
     publishDeadLetter: createPublishDeadLetter(publisher),
-    settle: createSettle(redis),
+    settle: traces?.settle(settle) ?? settle,
     askForReconcile: (saleId) => askForReconcile(redis, saleId),
     log,
   })
   // The health server answers while the broker is awaited.
   let subscription: Subscription | undefined
-  void subscribeToReservations({ broker, workOff: metrics.timeWork(workOff), metrics, log }).then(
+  const work = metrics.timeWork(traces?.work(workOff) ?? workOff)
+  void subscribeToReservations({ broker, workOff: work, metrics, log }).then(
     (begun) => (subscription = begun),
   )
   const health = await startHealthServer({
@@ -104,6 +111,7 @@ await runProcess('order-worker', async () => {
       await Promise.all([broker.close(), publisher.close()])
       redis.disconnect()
       await mysql.close()
+      await tracing?.close()
       await health.close()
     },
   }

@@ -20,7 +20,10 @@ const RETRY_MIN_MS = 100
 const RETRY_MAX_MS = 2_000
 
 /** What one message of the queue brought. */
-export type Delivered = UnreadableMessage | ReservationsDelivered
+export type Delivered = (UnreadableMessage | ReservationsDelivered) & {
+  /** The span that published it, as its headers say. */
+  traceparent?: string
+}
 
 export interface ReservationsDelivered extends ReservationsMade {
   kind: 'reservations'

@@ -1,10 +1,11 @@
-import { BuildConfig, HealthConfig, SharedConfig } from '@blitzbuy/core/config'
+import { BuildConfig, HealthConfig, SharedConfig, TracingConfig } from '@blitzbuy/core/config'
 import { Type, type Static } from 'typebox'
 
 export const WarmerConfig = Type.Object({
   ...SharedConfig.properties,
   ...HealthConfig.properties,
   ...BuildConfig.properties,
+  ...TracingConfig.properties,
   WARM_AHEAD_SECONDS: Type.Integer({
     minimum: 10,
     maximum: 86_400,

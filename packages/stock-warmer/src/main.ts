@@ -22,11 +22,13 @@ import { createSales } from '@blitzbuy/core/sale/sales'
 import { createRemoveStock, listKeptSales } from '@blitzbuy/core/stock/kept-sales'
 import { createSettle } from '@blitzbuy/core/stock/settle'
 import { createWarmSale } from '@blitzbuy/core/stock/warm-sale'
+import { loadTracing } from '@blitzbuy/core/tracing/tracing'
 import { Redlock } from 'redlock'
 
 import { WarmerConfig } from './config.ts'
 import { createRelayAll } from './relay-unsettled.ts'
 import { createRemoveFinished } from './remove-finished.ts'
+import { traceRelay } from './trace-relay.ts'
 import { createWarmSales } from './warm-sales.ts'
 import { createWarmerMetrics } from './warmer-metrics.ts'
 import { createWatchSales } from './watch-sales.ts'
@@ -44,6 +46,7 @@ await runProcess('stock-warmer', async () => {
   const mysql = connectMysql(config.MYSQL_URL, { connectionLimit: 3 })
   const redis = connectRedis({ url: config.REDIS_URL, namespace: config.NAMESPACE })
   const broker = connectBroker({ ...brokerOf(config), role: 'publisher', log })
+  const tracing = await loadTracing(config, 'stock-warmer', log)
 
   const sales = createSales(mysql)
   const metrics = createWarmerMetrics(config.COMMIT)
@@ -81,6 +84,7 @@ await runProcess('stock-warmer', async () => {
     log,
   })
   metrics.show(() => watchSales.seen())
+  const publish = meterPublish(metrics.registry, createPublishReservations(broker))
   const timers = [
     repeat('warm sales', WARM_EVERY_MS, () => warmSales.look(), log),
     repeat(
@@ -90,7 +94,7 @@ await runProcess('stock-warmer', async () => {
         listKeptSales: () => listKeptSales(redis),
         relay: createRelayUnsettled({
           redis,
-          publish: meterPublish(metrics.registry, createPublishReservations(broker)),
+          publish: tracing ? traceRelay(tracing, publish) : publish,
           isQueueTaken: async () => isTaken(await lookAtQueue()),
           reject: async (saleId, reservations) => {
             const { decidedAtMs, decisions } = await rejectReservations(saleId, reservations, 'undecidable')
@@ -127,6 +131,7 @@ await runProcess('stock-warmer', async () => {
       await broker.close()
       redis.disconnect()
       await mysql.close()
+      await tracing?.close()
       await health.close()
     },
   }

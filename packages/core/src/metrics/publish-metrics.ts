@@ -18,11 +18,11 @@ export function meterPublish(registry: Registry, publish: PublishReservations): 
     'Messages that were published and are not confirmed yet.',
     () => unconfirmedCount,
   )
-  return async (body, deadlineMs) => {
+  return async (body, deadlineMs, headers) => {
     const begunAtMs = performance.now()
     unconfirmedCount += 1
     try {
-      await publish(body, deadlineMs)
+      await publish(body, deadlineMs, headers)
     } finally {
       unconfirmedCount -= 1
       buckets.observe((performance.now() - begunAtMs) / 1000)

@@ -13,10 +13,21 @@ import { DEAD_LETTERS, RESERVATIONS_MADE } from './topology.ts'
  * @throws StoreAway `not-sent` when there is no connection or no queue; `unknown` when no confirm came in time:
  *   the message may still be delivered.
  */
-export type PublishReservations = (body: Buffer, deadlineMs: number) => Promise<void>
+export type PublishReservations = (
+  body: Buffer,
+  deadlineMs: number,
+  headers?: ReservationHeaders,
+) => Promise<void>
+
+/** What travels beside a message of reservations. */
+export interface ReservationHeaders {
+  /** The span that published it, where traces are on. */
+  traceparent: string
+}
 
 export function createPublishReservations(broker: Broker): PublishReservations {
-  return (body, deadlineMs) => publish(broker, RESERVATIONS_MADE, body, deadlineMs, {})
+  return (body, deadlineMs, headers) =>
+    publish(broker, RESERVATIONS_MADE, body, deadlineMs, headers ? { headers } : {})
 }
 
 /** What somebody who finds a dead letter must know; names as they stand in the message's headers. */

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 
-import type { PublishReservations } from '../rabbitmq/publish.ts'
+import type { PublishReservations, ReservationHeaders } from '../rabbitmq/publish.ts'
 import { requestsOf, type ReservationsMade } from './reservations-made.ts'
 
 /**
@@ -10,7 +10,7 @@ import { requestsOf, type ReservationsMade } from './reservations-made.ts'
 export type Handoff = 'confirmed' | 'ledger'
 
 export interface HandOff {
-  (message: ReservationsMade): Promise<Handoff>
+  (message: ReservationsMade, headers?: ReservationHeaders): Promise<Handoff>
   /** Batches kept in memory until they are confirmed. */
   keptCount(): number
   /** Ends the background publishing; what is still kept stands in Redis' ledger. */
@@ -34,24 +34,24 @@ const KEPT_BYTES_MAX = 64 * 1024 * 1024
  */
 export function createHandOff(deps: { publish: PublishReservations; log: Logger }): HandOff {
   const { publish, log } = deps
-  const kept = new Set<Buffer>()
+  const kept = new Map<Buffer, ReservationHeaders | undefined>()
   let keptBytes = 0
   let isBrokerSilent = false
   let republishing: Promise<void> | undefined
   let closing = false
   let wake: () => void = () => undefined
 
-  const keep = (body: Buffer): 'ledger' => {
+  const keep = (body: Buffer, headers: ReservationHeaders | undefined): 'ledger' => {
     if (keptBytes + body.length <= KEPT_BYTES_MAX) {
-      kept.add(body)
+      kept.set(body, headers)
       keptBytes += body.length
     }
     if (!closing) republishing ??= republish().finally(() => (republishing = undefined))
     return 'ledger'
   }
 
-  const publishAgain = async (body: Buffer): Promise<void> => {
-    await publish(body, REPUBLISH_DEADLINE_MS)
+  const publishAgain = async ([body, headers]: [Buffer, ReservationHeaders | undefined]): Promise<void> => {
+    await publish(body, REPUBLISH_DEADLINE_MS, headers)
     kept.delete(body)
     keptBytes -= body.length
     isBrokerSilent = false
@@ -71,11 +71,11 @@ export function createHandOff(deps: { publish: PublishReservations; log: Logger 
     }
   }
 
-  const handOff = async (message: ReservationsMade): Promise<Handoff> => {
+  const handOff = async (message: ReservationsMade, headers?: ReservationHeaders): Promise<Handoff> => {
     const body = Buffer.from(JSON.stringify(message))
-    if (isBrokerSilent) return keep(body)
+    if (isBrokerSilent) return keep(body, headers)
     try {
-      await publish(body, CONFIRM_DEADLINE_MS)
+      await publish(body, CONFIRM_DEADLINE_MS, headers)
       if (log.isLevelEnabled('debug'))
         log.debug({ saleId: message.saleId, orders: requestsOf(message) }, 'handed off')
       return 'confirmed'
@@ -85,7 +85,7 @@ export function createHandOff(deps: { publish: PublishReservations; log: Logger 
         'no confirm; the ledger has the reservations',
       )
       isBrokerSilent = true
-      return keep(body)
+      return keep(body, headers)
     }
   }
 

@@ -81,19 +81,24 @@ export async function subscribeToReservations(deps: {
   }
 
   function take(
-    message: { properties: { messageId?: unknown }; fields: { redelivered?: boolean } },
+    message: {
+      properties: { messageId?: unknown; headers: Record<string, unknown> | undefined }
+      fields: { redelivered?: boolean }
+    },
     content: Buffer | string,
     ackOrNack: (error?: Error) => void,
   ): void {
     metrics.delivered(message.fields.redelivered === true)
     const body = Buffer.isBuffer(content) ? content : Buffer.from(content)
     const messageId = typeof message.properties.messageId === 'string' ? message.properties.messageId : ''
+    const traceparent = message.properties.headers?.['traceparent']
+    const delivered = { messageId, ...(typeof traceparent === 'string' && { traceparent }) }
     const read = readReservationsMade(body)
     gatherer.add({
       message:
         read.kind === 'message'
-          ? { kind: 'reservations', messageId, ...read.message }
-          : { kind: 'unreadable', messageId, body, problem: read.problem },
+          ? { kind: 'reservations', ...delivered, ...read.message }
+          : { kind: 'unreadable', ...delivered, body, problem: read.problem },
       ack: () => {
         metrics.done()
         ackOrNack()
