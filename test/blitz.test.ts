@@ -176,8 +176,15 @@ describe('blitz blacklist', () => {
       '--for=2h',
     )
     expect(added).toMatchObject({ code: 0, stdout: '' })
-    const refused = () => shopper.call({ url: '/api/v1/me' }).then((answer) => answer.statusCode)
-    await expect.poll(refused, { timeout: 2_000 }).toBe(403)
+    const { phone, password } = shopper
+    const me = () => shopper.call({ url: '/api/v1/me' }).then((answer) => answer.statusCode)
+    const logIn = () =>
+      shopper
+        .call({ method: 'POST', url: '/api/v1/auth/login', payload: { phone, password } })
+        .then((answer) => answer.statusCode)
+    // Their sessions end, and they get no other.
+    await expect.poll(me, { timeout: 5_000 }).toBe(401)
+    expect(await logIn()).toBe(403)
 
     const lines = (await blacklist('list')).stdout.trimEnd().split('\n')
     const listed = lines.map((line) => JSON.parse(line) as Record<'subject' | 'added' | 'expires', string>)
@@ -197,7 +204,47 @@ describe('blitz blacklist', () => {
 
     const removed = await blacklist('remove', '--phone', shopper.phone)
     expect(removed.stderr).toContain('2 of 2 taken off')
-    await expect.poll(refused, { timeout: 2_000 }).toBe(200)
+    await expect.poll(logIn, { timeout: 5_000, interval: 500 }).toBe(200)
+  })
+
+  it('says who is meant without doing it, and writes who did it', async () => {
+    const userId = 4_100_000 + Math.floor(Math.random() * 100_000)
+    const subject = `user:${userId}`
+    const isListed = async () => (await blacklist('list')).stdout.includes(`"${subject}"`)
+
+    const dry = await blacklist('add', `--user=${userId}`, '--reason=resells', '--dry-run', '--json')
+    expect(JSON.parse(dry.stdout)).toEqual({ action: 'blacklist.add', dryRun: true, subjects: [subject] })
+    expect(dry.stderr).toContain(`dry run, nothing was done: blacklist.add of ${subject}`)
+    expect(await isListed()).toBe(false)
+
+    await blacklist('add', `--user=${userId}`, '--reason=resells', '--for=90s', '--actor=ada')
+    expect(await isListed()).toBe(true)
+    await blacklist('remove', `--user=${userId}`, '--reason=a mistake', '--actor=bob')
+    expect(await isListed()).toBe(false)
+
+    const audited = await api.stores.mysql.use(async ({ connection }) => {
+      const [rows] = await connection.query<RowDataPacket[]>(
+        'SELECT action, details FROM audit_log WHERE subject = ? ORDER BY id',
+        [subject],
+      )
+      return rows
+    })
+    expect(audited).toEqual([
+      { action: 'blacklist.add', details: { actor: 'ada', reason: 'resells', seconds: 90 } },
+      { action: 'blacklist.remove', details: { actor: 'bob', reason: 'a mistake' } },
+    ])
+  })
+
+  it('tells every name that is none, in one message', async () => {
+    const { code, stderr } = await blacklist(
+      'add',
+      '--user=me',
+      '--phone=123',
+      '--address=0.0.0.0/0',
+      '--reason=x',
+    )
+    expect(code).toBe(1)
+    for (const name of ['--user me', '--phone 123', '--address 0.0.0.0/0']) expect(stderr).toContain(name)
   })
 
   it('refuses what would shut out everybody, and what names nobody', async () => {
