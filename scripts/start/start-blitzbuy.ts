@@ -189,10 +189,11 @@ function welcome(steps: Steps, address: string, demoData: DemoData | undefined):
     if (login) steps.say(`  demo ${who.padEnd(9)} ${login.phone}  ${login.password}`)
   }
   if (demoData) {
-    const { secret, recoveryCode } = demoData.operator.secondFactor
-    steps.say(`  operator pages: ${address}/admin`)
-    steps.say(`    key for a one-time code app (TOTP): ${secret}`)
-    steps.say(`    or, once: ${recoveryCode}`)
+    const { secret, uri, recoveryCode } = demoData.operator.secondFactor
+    steps.say(`  operator pages: ${address}/admin, with a code from any app for one-time codes (TOTP)`)
+    steps.say(`    key for the app  ${secret}`)
+    steps.say(`    or as a link     ${uri}`)
+    steps.say(`    without an app   ${recoveryCode}  (lets you in once; every start prints a new one)`)
   }
   steps.say('  Ctrl-C stops it; the data stays for the next start (--fresh starts empty).')
   steps.say()
