@@ -152,6 +152,11 @@ function sum(outcomes: Record<string, number>, counts: (name: string) => boolean
   return Object.entries(outcomes).reduce((total, [name, value]) => total + (counts(name) ? value : 0), 0)
 }
 
+/** In UTC, as everywhere on these pages. */
+function timeOfDay(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().slice(11, 19)
+}
+
 /** Lines over five minutes: what was accepted, and why the others were refused. */
 function createChart(page: HTMLElement) {
   const frame = part(page, 'chart')
@@ -181,10 +186,9 @@ function createChart(page: HTMLElement) {
     {
       width: frame.clientWidth,
       height: CHART_HEIGHT,
-      // As everywhere on these pages.
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), 'UTC'),
       scales: { y: { range: (_plot, _min, max) => [0, Math.max(4, max * 1.1)] } },
-      axes: [axis, axis],
+      axes: [{ ...axis, space: 80, values: (_plot, ticks) => ticks.map(timeOfDay) }, axis],
       cursor: { drag: { x: false, y: false } },
       series: [
         { label: 'UTC', value: '{HH}:{mm}:{ss}' },
