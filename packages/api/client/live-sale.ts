@@ -188,7 +188,10 @@ function createChart(page: HTMLElement) {
       height: CHART_HEIGHT,
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), 'UTC'),
       scales: { y: { range: (_plot, _min, max) => [0, Math.max(4, max * 1.1)] } },
-      axes: [{ ...axis, space: 80, values: (_plot, ticks) => ticks.map(timeOfDay) }, axis],
+      axes: [
+        { ...axis, space: 80, incrs: [30, 60, 120], values: (_plot, ticks) => ticks.map(timeOfDay) },
+        axis,
+      ],
       cursor: { drag: { x: false, y: false } },
       series: [
         { label: 'UTC', value: '{HH}:{mm}:{ss}' },
