@@ -5,12 +5,13 @@ import { parseEnv } from 'node:util'
 
 import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
 import { createSales } from '@blitzbuy/core/sale/sales'
+import { connect as connectAmqp, type Channel } from 'amqplib'
 import { Redis } from 'ioredis'
 import { createConnection } from 'mysql2/promise'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { addSale, unitsLeft, type OwnStores } from '../packages/core/test/own-stores.ts'
-import { runOrFail } from '../scripts/run.mjs'
+import { run, runOrFail } from '../scripts/run.mjs'
 import { makeTemporaryFolder, type TemporaryFolder } from '../scripts/stores/temporary-folder.ts'
 import { audit, isAtRest } from './audit.ts'
 import { buyOnce, countAnswers, makeCrowd, startRush, type Buyer } from './crowd.ts'
@@ -99,6 +100,34 @@ describe.skipIf(!canMakeHosts)('an api host, a worker host and a store host (nee
     const [command = '', ...args] = on('api', [process.execPath, script])
     const env = { PATH: process.env.PATH, NODE_EXTRA_CA_CERTS: authority.file, ...settingsOf(role) }
     return runOrFail(command, args, { env })
+  }
+
+  /** What `blitz doctor` finds on the api host. */
+  async function doctor(): Promise<unknown[]> {
+    const blitz = ['--import', 'tsx', '--conditions=blitzbuy-source', 'scripts/blitz/main.ts']
+    const [command = '', ...args] = on('api', [process.execPath, ...blitz, 'doctor', '--json'])
+    const env = { PATH: process.env.PATH, NODE_EXTRA_CA_CERTS: authority.file, ...settingsOf('operator') }
+    // Its exit status speaks of this machine too.
+    const { output } = await run(command, args, { cwd: root, env })
+    const lines = output.split('\n').filter((line) => line.startsWith('{'))
+    return lines.map((line) => JSON.parse(line) as unknown)
+  }
+
+  /** One try on a channel of a role: RabbitMQ closes it when it refuses. */
+  async function onChannelOf(role: string, attempt: (channel: Channel) => Promise<unknown>): Promise<void> {
+    const { AMQP_URL = '' } = settingsOf(role)
+    const url = AMQP_URL.replace('stores.test', network.hosts.stores.address)
+    const connection = await connectAmqp(url, {
+      ca: [authority.text],
+      servername: 'stores.test',
+    })
+    try {
+      const channel = await connection.createChannel()
+      channel.on('error', () => undefined)
+      await attempt(channel)
+    } finally {
+      await connection.close()
+    }
   }
 
   /** The tests' own look into the stores, with the rights of a role and over TLS like everybody's. */
@@ -230,6 +259,30 @@ describe.skipIf(!canMakeHosts)('an api host, a worker host and a store host (nee
     }
     redis.disconnect()
     await expect(migrate('order-worker')).rejects.toThrow(/denied/i)
+
+    const place = 'blitzbuy.order-worker:reservations:place'
+    const dead = 'blitzbuy.order-worker:reservations:dead'
+    const forbiddenInRabbitmq: [string, (channel: Channel) => Promise<unknown>][] = [
+      ['api', (channel) => channel.assertQueue('blitzbuy.mine')],
+      ['api', (channel) => channel.get(place)],
+      ['order-worker', (channel) => channel.deleteQueue(place)],
+      ['order-worker', (channel) => channel.get(dead)],
+      ['stock-warmer', (channel) => channel.purgeQueue(place)],
+    ]
+    for (const [role, attempt] of forbiddenInRabbitmq) {
+      await expect(onChannelOf(role, attempt), role).rejects.toThrow('ACCESS_REFUSED')
+    }
+  })
+
+  it('let an operator examine all of them from the api host', async () => {
+    const findings = await doctor()
+    for (const check of ['mysql', 'redis', 'rabbitmq'].map((store) => `${store} answers`)) {
+      expect(findings).toContainEqual(expect.objectContaining({ check, verdict: 'ok' }))
+    }
+    expect(findings).toContainEqual(
+      expect.objectContaining({ check: 'order-workers', verdict: 'ok', found: '1 take messages' }),
+    )
+    expect(findings).toContainEqual(expect.objectContaining({ check: 'dead letters', found: '0' }))
   })
 
   it('keep no secret in what PM2 saves', async () => {
