@@ -75,7 +75,7 @@ const checks = [
   ['Lint', 'oxlint', '--type-aware', '--deny-warnings'],
   ['Format', 'oxfmt', '--check', '.'],
   ['Types', 'tsc', '-p', 'tsconfig.json'],
-  ['Types of the pages', 'tsc', '-p', 'packages/api/tsconfig.public.json'],
+  ['Types of the pages', 'tsc', '-p', 'packages/api/tsconfig.client.json'],
 ] as const
 
 async function runTool([tool, ...args]: readonly string[], signal: AbortSignal): Promise<string> {
