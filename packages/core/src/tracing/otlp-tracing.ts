@@ -70,7 +70,7 @@ export function createOtlpTracing(options: {
       new BatchSpanProcessor({
         exporter: tellOfOutages(
           new OTLPTraceExporter({
-            url: `${endpoint.replace(/\/+$/, '')}/v1/traces`,
+            url: `${endpoint.replace(/\/$/, '')}/v1/traces`,
             timeoutMillis: SEND_TIMEOUT_MS,
           }),
           log,
