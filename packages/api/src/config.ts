@@ -34,7 +34,8 @@ export const ApiConfig = Type.Object({
   HEADERS_TIMEOUT_MS: timeout('a connection may take to send the headers of a request', 10_000),
   REQUEST_TIMEOUT_MS: timeout('a request may take to arrive, its body included', 15_000),
   IDLE_TIMEOUT_MS: timeout('a connection may be silent before it is closed', 30_000),
-  ANSWER_WITHIN_MS: timeout('may pass until a request is answered, however slow the stores are', 2_000),
+  // A little less than the two seconds in which a refusal must be in the shopper's hands.
+  ANSWER_WITHIN_MS: timeout('may pass until a request is answered, however slow the stores are', 1_800),
   SESSION_SECRETS: Secrets,
   SESSION_IDLE_SECONDS: Type.Integer({
     minimum: 60,
