@@ -40,8 +40,8 @@ export type ReconcileSale = (
   options?: { repair: boolean },
 ) => Promise<Reconciliation | { kind: 'not_warmed' }>
 
-/** A page of five hundred costs Redis a quarter of a millisecond. */
-const PAGE = 500
+/** Pages of 500 made one HMGET of 11 ms among a million holders; of 250 none over 10 ms. */
+const PAGE = 250
 const DEADLINE_MS = 5_000
 
 type Row = Decision
