@@ -4,17 +4,18 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 
-import { chromium, type Browser, type Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Page } from 'playwright-core'
+import { beforeAll, describe, expect, it } from 'vitest'
 
 import { addSale, useOwnStores } from '../packages/core/test/own-stores.ts'
 import { audit, isAtRest } from './audit.ts'
 import { readCaptcha } from './pass-gate.ts'
 import { useProcesses, type RunningProcess } from './running-blitzbuy.ts'
+import { newVisit, useBrowser, type Visit } from './shop-browser.ts'
 
 const stores = useOwnStores()
 const processes = useProcesses(stores)
-let browser: Browser
+const held = useBrowser()
 let api: RunningProcess
 
 beforeAll(async () => {
@@ -23,18 +24,7 @@ beforeAll(async () => {
     processes.startReady('order-worker'),
     processes.startReady('stock-warmer'),
   ])
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM_PATH ?? '/usr/bin/chromium',
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-    ],
-  })
 }, 60_000)
-afterAll(() => browser.close())
 
 /** Kept where somebody wants to look at them, else not taken. */
 async function screenshot(page: Page, name: string): Promise<void> {
@@ -44,32 +34,8 @@ async function screenshot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true })
 }
 
-async function newPage(
-  options: { javaScriptEnabled?: boolean } = {},
-): Promise<{ page: Page; problems: string[] }> {
-  const context = await browser.newContext({
-    baseURL: api.origin,
-    locale: 'en-US',
-    timezoneId: 'America/New_York',
-    ...options,
-  })
-  const page = await context.newPage()
-  const problems: string[] = []
-  page.on('pageerror', (error) => problems.push(error.message))
-  page.on('console', (message) => {
-    if (/Content Security Policy|Permissions.Policy|Cross-Origin-/i.test(message.text()))
-      problems.push(message.text())
-  })
-  page.on('requestfailed', (request) => {
-    // Leaving a page ends what it was still asking for.
-    const failure = request.failure()?.errorText
-    if (failure !== 'net::ERR_ABORTED') problems.push(`${request.url()} ${failure}`)
-  })
-  page.on('response', (answer) => {
-    if (answer.status() >= 500) problems.push(`${answer.url()} ${answer.status()}`)
-  })
-  return { page, problems }
-}
+const newPage = (options: { javaScriptEnabled?: boolean } = {}): Promise<Visit> =>
+  newVisit(held, api, options)
 
 async function register(page: Page, phone: string, next: string): Promise<void> {
   await page.goto(`/register?next=${encodeURIComponent(next)}`)
