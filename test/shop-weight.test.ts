@@ -37,9 +37,12 @@ async function load(path: string, isSlow: boolean) {
     received.push({ path: paths.get(requestId) ?? '', bytes: encodedDataLength })
   })
   await page.goto(path, { waitUntil: 'load', timeout: 60_000 })
-  const firstPaintMs = (await page.evaluate(
-    `performance.getEntriesByName('first-contentful-paint')[0]?.startTime`,
-  )) as number
+  // Waited for: the page may have loaded before the browser came to paint it.
+  const firstPaintMs = (await page.evaluate(`new Promise((resolve) => {
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntriesByName('first-contentful-paint')) resolve(entry.startTime)
+    }).observe({ type: 'paint', buffered: true })
+  })`)) as number
   const shift = (await page.evaluate(`new Promise((resolve) => {
     let sum = 0
     new PerformanceObserver((list) => {
