@@ -8,7 +8,7 @@ const HELP = `pnpm faults [options]
 
   Breaks BlitzBuy on private stores that are gone afterwards: several processes of each kind are killed, stopped and
   cut off, stores too, while shoppers buy, pay and cancel. An auditor reads the stores all along and once everything
-  is at rest. Without an option all rows are run one after the other, which takes about half an hour.
+  is at rest. Without an option all rows but the long ones are run one after the other: about half an hour.
 
   --row NAME       only this row; may be given several times
   --list           the rows

@@ -11,7 +11,7 @@ import type { Row } from './rows/row.ts'
 import { startFaultSystem, type FaultSystem } from './system.ts'
 
 export interface FaultRunOptions {
-  /** Names of rows; all when there is none and no random time either. */
+  /** Names of rows; all but the long ones when there is none and no random time either. */
   rows: readonly string[]
   runs: number
   /** Of random faults. */
@@ -27,7 +27,10 @@ const REPORT_FILE = join(root, 'docs', 'reliability.md')
 
 export function listRows(): string[] {
   const width = Math.max(...allRows.map(({ name }) => name.length))
-  return allRows.map(({ name, what, fault }) => `  ${name.padEnd(width)}  ${what}: ${fault}`)
+  return allRows.map(
+    ({ name, what, fault, isLong }) =>
+      `  ${name.padEnd(width)}  ${what}: ${fault}${isLong ? ' (long: only when it is named)' : ''}`,
+  )
 }
 
 /** @returns whether nothing was violated. */
@@ -57,7 +60,7 @@ export async function runFaults(options: FaultRunOptions): Promise<boolean> {
 }
 
 function chooseRows({ rows, seconds }: FaultRunOptions): readonly Row[] {
-  if (rows.length === 0) return seconds === undefined ? allRows : []
+  if (rows.length === 0) return seconds === undefined ? allRows.filter(({ isLong }) => !isLong) : []
   return allRows.filter((row) => rows.includes(row.name))
 }
 

@@ -9,19 +9,24 @@ export interface Row {
   when: 'before' | 'peak' | 'drain' | 'payment' | 'peak, drain' | 'drain, payment'
   /** The invariants that it is about; all of them are audited each time. */
   holds: string
+  /** Takes so long that it is run only when it is named. */
+  isLong: boolean
   run(system: FaultSystem, options: { seed: number; slackMs: number }): Promise<TrialResult>
 }
 
-export type RowPlan = Omit<Row, 'run'> & Omit<Trial, 'seed' | 'slackMs'>
+export type RowPlan = Omit<Row, 'run' | 'isLong'> &
+  Partial<Pick<Row, 'isLong'>> &
+  Omit<Trial, 'seed' | 'slackMs'>
 
 export function row(plan: RowPlan): Row {
-  const { name, what, fault, when, holds, ...trial } = plan
+  const { name, what, fault, when, holds, isLong = false, ...trial } = plan
   return {
     name,
     what,
     fault,
     when,
     holds,
+    isLong,
     run: (system, options) => runTrial(system, { ...trial, ...options }),
   }
 }

@@ -1,9 +1,12 @@
 import { randomInt } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 
+import { OUTCOME_TTL_SECONDS } from '@blitzbuy/core/stock/settle'
+
 import { crashAt, poisonLink, restartProcess } from '../faults.ts'
 import type { FaultProcess } from '../processes.ts'
 import type { FaultSystem } from '../system.ts'
+import type { TrialContext } from '../trial.ts'
 import { untilTrue } from '../until-true.ts'
 import { noteUnknown } from './api-rows.ts'
 import { row, type Row } from './row.ts'
@@ -11,6 +14,8 @@ import { row, type Row } from './row.ts'
 const KILLS = 25
 /** Longer than `settle` believes what MySQL said. */
 const TOO_OLD_MS = 65_000
+/** Longer than Redis remembers that an order has ended. */
+const FORGOTTEN_MS = OUTCOME_TTL_SECONDS * 1_000 + 60_000
 const ID_ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 
 export const workerRows: Row[] = [
@@ -34,19 +39,18 @@ export const workerRows: Row[] = [
     fault: 'stopped between commit and settle until its word is too old; its orders expire meanwhile',
     when: 'drain',
     holds: 'I1–I6',
-    async breakThings({ system, demand }) {
-      const worker = system.workers[0] as FaultProcess
-      await worker.kill()
-      await worker.start({ STOP_AT: 'after-commit' })
-      await untilTrue(`${worker.name} stops after its commit`, () => worker.isStopped(), 30_000)
-      await pause(TOO_OLD_MS)
-      worker.signal('SIGCONT')
-      await untilTrue(
-        `${worker.name} notices that its decisions are too old`,
-        () => worker.output().includes('decisions too old to be told'),
-        20_000,
-      ).catch((error: Error) => demand(false, error.message))
-    },
+    breakThings: (context) => stopAfterCommit(context, TOO_OLD_MS),
+  }),
+  row({
+    name: 'worker-stopped-long',
+    what: 'order-worker',
+    fault: 'stopped for 21 minutes between commit and settle: Redis has forgotten how its orders ended',
+    when: 'drain',
+    holds: 'I1–I6',
+    isLong: true,
+    // Few: what matters is the time.
+    atOnce: 3,
+    breakThings: (context) => stopAfterCommit(context, FORGOTTEN_MS),
   }),
   row({
     name: 'worker-kills',
@@ -190,6 +194,20 @@ export const workerRows: Row[] = [
     },
   }),
 ]
+
+async function stopAfterCommit({ system, demand }: TrialContext, forMs: number): Promise<void> {
+  const worker = system.workers[0] as FaultProcess
+  await worker.kill()
+  await worker.start({ STOP_AT: 'after-commit' })
+  await untilTrue(`${worker.name} stops after its commit`, () => worker.isStopped(), 30_000)
+  await pause(forMs)
+  worker.signal('SIGCONT')
+  await untilTrue(
+    `${worker.name} notices that its decisions are too old`,
+    () => worker.output().includes('decisions too old to be told'),
+    20_000,
+  ).catch((error: Error) => demand(false, error.message))
+}
 
 interface Reservation {
   orderId: string
