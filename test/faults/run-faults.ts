@@ -68,13 +68,13 @@ async function runRow(
   system: FaultSystem,
   row: Row,
   place: string,
-  { runs, seed, steps }: FaultRunOptions,
+  { runs, seed, steps, signal }: FaultRunOptions,
 ): Promise<RowResult> {
   const violations: string[] = []
   for (let run = 1; run <= runs; run += 1) {
     const beganMs = performance.now()
     try {
-      const result = await row.run(system, { seed: seed + run - 1, slackMs: 0 })
+      const result = await unlessAborted(signal, row.run(system, { seed: seed + run - 1, slackMs: 0 }))
       violations.push(...result.violations)
       steps.say(
         `  ${result.violations.length === 0 ? '✓' : '✗'} ${place} ${row.name}: ${result.calls} calls, ` +
@@ -82,6 +82,7 @@ async function runRow(
       )
       for (const violation of result.violations) steps.say(`      ${violation}`)
     } catch (error) {
+      signal.throwIfAborted()
       violations.push(`the run itself failed: ${describe(error)}`)
       steps.say(`  ✗ ${place} ${row.name}: ${describe(error)}`)
       await system.heal()
@@ -93,11 +94,11 @@ async function runRow(
 async function runRandom(
   system: FaultSystem,
   seconds: number,
-  { seed, steps }: FaultRunOptions,
+  { seed, steps, signal }: FaultRunOptions,
 ): Promise<RowResult> {
   const beganMs = performance.now()
   const say = (line: string): void => steps.say(`  ${took(beganMs).padStart(9)}  ${line}`)
-  const result = await runRandomMode(system, { seed, seconds, say })
+  const result = await unlessAborted(signal, runRandomMode(system, { seed, seconds, say }))
   const { faults, sales, calls, looks } = result
   const fault = `${faults} random faults in ${seconds} s (seed ${seed}): ${sales} sales, ${calls} calls, ${looks} looks of the auditor`
   steps.say(`  ${fault}: ${result.violations.length} violations`)
@@ -106,6 +107,14 @@ async function runRandom(
     runs: 1,
     violations: result.violations,
   }
+}
+
+/** A row takes up to half an hour: a Ctrl-C does not wait for it. Its processes go with the folder. */
+function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const aborted = new Promise<never>((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+  })
+  return Promise.race([work, aborted])
 }
 
 function summarize(results: readonly RowResult[], { steps, seed }: FaultRunOptions): boolean {
