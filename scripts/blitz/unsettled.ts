@@ -126,7 +126,7 @@ async function relay({
         }),
       )
       await makeDue(system, saleId)
-      const lookAtQueue = createLookAtQueue(broker, named)
+      const lookAtQueue = createLookAtQueue(named)
       const { published, rejected } = await createRelayUnsettled({
         redis,
         publish: createPublishReservations(broker),

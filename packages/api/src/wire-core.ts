@@ -162,7 +162,6 @@ export function wireCore(config: ApiConfig, log: Logger, tracing?: Tracing) {
     log,
     mysql,
     redis,
-    broker,
     clock,
     sales,
     blacklistEntries,

@@ -8,7 +8,6 @@ import { createOrderStories } from '@blitzbuy/core/order/order-story'
 import { createReconcileSale } from '@blitzbuy/core/order/reconcile-sale'
 import { createRepairSale } from '@blitzbuy/core/order/repair-sale'
 import { createReadSaleFigures } from '@blitzbuy/core/order/sale-figures'
-import type { Broker } from '@blitzbuy/core/rabbitmq/connect-broker'
 import { createDeadLetters } from '@blitzbuy/core/rabbitmq/dead-letters'
 import { createLookAtQueue } from '@blitzbuy/core/rabbitmq/queue-look'
 import type { Redis } from '@blitzbuy/core/redis/connect-redis'
@@ -34,7 +33,6 @@ export interface OperatorDeps {
   log: Logger
   mysql: Mysql
   redis: Redis
-  broker: Broker
   clock: RedisClock
   attempts: AttemptLog
   sales: Sales
@@ -67,7 +65,7 @@ export function wireOperators(deps: OperatorDeps) {
       attempts: deps.attempts,
       readStocks,
       readFigures,
-      lookAtQueue: createLookAtQueue(deps.broker, broker),
+      lookAtQueue: createLookAtQueue(broker),
       clock: deps.clock,
       log,
     }),

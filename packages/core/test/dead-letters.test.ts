@@ -70,7 +70,7 @@ describe('dead letters', () => {
     await publishSome(3, 'd')
     const replayed = await letters().replay('all')
     expect(replayed.map(({ originalMessageId }) => originalMessageId)).toEqual(['m-d0', 'm-d1', 'm-d2'])
-    const look = createLookAtQueue(publisher, { url: stores.amqpUrl, namespace: stores.namespace })
+    const look = createLookAtQueue({ url: stores.amqpUrl, namespace: stores.namespace })
     await expect.poll(async () => (await look())?.readyCount).toBe(3)
     expect(await bodies()).toEqual([])
   })

@@ -59,6 +59,6 @@ it('keeps a message on the queue until Redis was told: a worker that ends before
   await subscription.close()
   await broker.close()
 
-  const look = createLookAtQueue(publisher, { url: stores.amqpUrl, namespace: stores.namespace })
+  const look = createLookAtQueue({ url: stores.amqpUrl, namespace: stores.namespace })
   await expect.poll(async () => (await look())?.readyCount, { timeout: 10_000 }).toBe(1)
 }, 30_000)

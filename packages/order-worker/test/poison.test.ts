@@ -88,7 +88,7 @@ async function lettersOf(matches: (letter: DeadLetter) => boolean): Promise<Dead
 /** Nothing waits, nothing is in a worker's hand: what is acknowledged is gone from the queue for good. */
 async function expectAllAcknowledged(saleId: number): Promise<void> {
   await expect.poll(() => stores.redis.hlen(stockKeys(saleId).unsettled), { timeout: 10_000 }).toBe(0)
-  const look = createLookAtQueue(publisher, { url: stores.amqpUrl, namespace: stores.namespace })
+  const look = createLookAtQueue({ url: stores.amqpUrl, namespace: stores.namespace })
   await expect.poll(async () => (await look())?.readyCount, { timeout: 10_000 }).toBe(0)
 }
 
@@ -173,7 +173,7 @@ describe('a reservation of a sale that does not exist', () => {
 
     const outcome = () => stores.redis.hget(`${stockKeys(UNKNOWN_SALE).orderPrefix}${stray.orderId}`, 'state')
     await expect.poll(outcome, { timeout: 10_000 }).toBe('rejected')
-    const look = createLookAtQueue(publisher, { url: stores.amqpUrl, namespace: stores.namespace })
+    const look = createLookAtQueue({ url: stores.amqpUrl, namespace: stores.namespace })
     await expect.poll(async () => (await look())?.readyCount).toBe(0)
     expect(await lettersOf((letter) => letter.orderId === stray.orderId)).toHaveLength(1)
   })

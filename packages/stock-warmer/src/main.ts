@@ -52,7 +52,7 @@ await runProcess('stock-warmer', async () => {
   const metrics = createWarmerMetrics(config.COMMIT)
   addStoreMetrics(metrics.registry, { mysql, redis, broker })
   const named = { url: config.AMQP_URL, namespace: config.NAMESPACE }
-  const lookAtQueue = createLookAtQueue(broker, named)
+  const lookAtQueue = createLookAtQueue(named)
   const rejectReservations = createRejectReservations(mysql)
   const settle = createSettle(redis)
   const warmAheadMs = config.WARM_AHEAD_SECONDS * 1000
@@ -79,7 +79,7 @@ await runProcess('stock-warmer', async () => {
     warmAheadMs,
     readFigures: createReadSaleFigures({ mysql, redis }),
     lookAtQueue,
-    lookAtDeadLetters: createLookAtQueue(broker, named, 'deadLetterQueue'),
+    lookAtDeadLetters: createLookAtQueue(named, 'deadLetterQueue'),
     readRedis: () => readRedisFigures(redis),
     log,
   })

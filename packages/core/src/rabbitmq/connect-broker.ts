@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+
 import rascal, { type BrokerAsPromised } from 'rascal'
 import type { Logger } from 'pino'
 
@@ -45,6 +47,8 @@ export function connectBroker(options: TopologyOptions & { log: Logger }): Broke
   let attempts = 0
   async function connect(): Promise<void> {
     const giveUp = new AbortController()
+    // rascal hands it to every connection that it ever makes: one listener each, and a reconnect is no leak.
+    setMaxListeners(0, giveUp.signal)
     try {
       const config = topology({ ...options, signal: giveUp.signal })
       const created = await rascal.BrokerAsPromised.create(rascal.withDefaultConfig(config))

@@ -1,5 +1,6 @@
+import { connect, type ChannelModel } from 'amqplib'
+
 import { withDeadline } from '../deadline.ts'
-import type { Broker } from './connect-broker.ts'
 import { topologyNames } from './topology.ts'
 
 /** What a passive declare tells; messages that a worker has in hand are not counted. */
@@ -22,58 +23,40 @@ export function isTaken(look: QueueLook | undefined): boolean {
   return look !== undefined && look.readyCount === 0 && look.consumerCount > 0
 }
 
-/** @param of which queue: the one of reservations, or that of the dead letters. */
+/**
+ * Each look is a connection of its own: a queue that is missing closes its channel, and nobody else's may go with it.
+ *
+ * @param of which queue: the one of reservations, or that of the dead letters.
+ */
 export function createLookAtQueue(
-  broker: Broker,
   { url, namespace }: { url: string; namespace: string },
   of: 'queue' | 'deadLetterQueue' = 'queue',
 ): LookAtQueue {
   const queue = topologyNames(namespace)[of]
-  const vhost = decodeURIComponent(new URL(url).pathname.slice(1)) || '/'
 
   return async () => {
-    const current = broker.current()
-    if (!current) return undefined
-    const connection = (await withDeadline(current.connect(vhost), LOOK_MS, tooLate).catch(
-      () => undefined,
-    )) as AmqpConnection | undefined
-    if (!connection) return undefined
-    // A queue that is missing closes the channel, and says so as an event too.
-    connection.on('error', () => undefined)
-    const looking = new Promise<QueueLook>((resolve, reject) => {
-      connection.createChannel((error, channel) => {
-        if (error) return reject(error)
-        channel.on('error', reject)
-        channel.checkQueue(queue, (missing, seen) =>
-          missing
-            ? reject(missing)
-            : resolve({ readyCount: seen.messageCount, consumerCount: seen.consumerCount }),
-        )
-      })
-    })
+    // Not rascal's: every connection of its own stays with the signal that could have given it up, for ever.
+    const connecting = connect(url, { timeout: LOOK_MS, noDelay: true })
+    const closing = (): void =>
+      void connecting.then((connection) => connection.close()).catch(() => undefined)
     try {
-      return await withDeadline(looking, LOOK_MS, tooLate)
+      return await withDeadline(look(connecting, queue), LOOK_MS, tooLate)
     } catch {
       return undefined
     } finally {
-      connection.close(() => undefined)
+      closing()
     }
   }
 }
 
-/** What rascal hands out is amqplib's connection, which its types do not say. */
-interface AmqpConnection {
-  on(event: 'error', listener: () => void): void
-  createChannel(done: (error: Error | null, channel: AmqpChannel) => void): void
-  close(done: () => void): void
-}
-
-interface AmqpChannel {
-  on(event: 'error', listener: (error: Error) => void): void
-  checkQueue(
-    queue: string,
-    done: (error: Error | null, seen: { messageCount: number; consumerCount: number }) => void,
-  ): void
+async function look(connecting: Promise<ChannelModel>, queue: string): Promise<QueueLook> {
+  const connection = await connecting
+  connection.on('error', () => undefined)
+  const channel = await connection.createChannel()
+  // It is an event too, and one that nobody hears ends the process.
+  channel.on('error', () => undefined)
+  const { messageCount, consumerCount } = await channel.checkQueue(queue)
+  return { readyCount: messageCount, consumerCount }
 }
 
 function tooLate(): Error {
