@@ -87,43 +87,47 @@ export async function buildApi(deps: {
   await app.register(crossSite, { publicOrigin: config.PUBLIC_ORIGIN })
   await app.register(answerWithin, { answerWithinMs: config.ANSWER_WITHIN_MS })
 
-  // The purchase itself, and what everybody may see: no session plugin, no hooks beside those above.
+  // The purchase itself: no session plugin, no hooks beside those above.
   await app.register(purchaseRoutes, { prefix: API, ...sessions })
-  app.answerAllInTime()
-  await app.register(saleRoutes, { prefix: API })
-  // From other companies, who prove themselves by a signature.
-  await app.register(paymentCallbackRoutes, { prefix: API })
 
-  // A context of its own: a hook that is added here is not added to the routes above, which came before it.
-  await app.register(async (site) => {
-    // How answers become pages.
-    await site.register(assets)
-    await site.register(views, { keepTemplates: config.NODE_ENV !== 'development' })
-    await site.register(errorPages)
-    if (deps.core.sandbox) await site.register(sandboxPages, { sandbox: deps.core.sandbox })
+  // A context of its own: a hook that is added to `app` here would be the purchase's too, although it came before.
+  await app.register(async (others) => {
+    others.answerAllInTime()
+    // What everybody may see.
+    await others.register(saleRoutes, { prefix: API })
+    // From other companies, who prove themselves by a signature.
+    await others.register(paymentCallbackRoutes, { prefix: API })
 
-    // What belongs to one person.
-    await site.register(async (personal) => {
-      await personal.register(hashLine)
-      await personal.register(session, { ...sessions, limits: sessionLimits(config) })
-      await personal.register(deviceCookie, sessions)
-      personal.addHook('onRequest', app.admitVisitor)
-      await personal.register(authRoutes, { prefix: API })
-      await personal.register(checkRoutes, { prefix: API })
-      await personal.register(orderRoutes, { prefix: API })
-      await personal.register(orderEventRoutes, { prefix: API })
-      await personal.register(operators)
-      await personal.register(operatorRoutes, { prefix: `${API}/admin` })
-      await personal.register(pageRoutes, sessions)
+    await others.register(async (site) => {
+      // How answers become pages.
+      await site.register(assets)
+      await site.register(views, { keepTemplates: config.NODE_ENV !== 'development' })
+      await site.register(errorPages)
+      if (deps.core.sandbox) await site.register(sandboxPages, { sandbox: deps.core.sandbox })
+
+      // What belongs to one person.
+      await site.register(async (personal) => {
+        await personal.register(hashLine)
+        await personal.register(session, { ...sessions, limits: sessionLimits(config) })
+        await personal.register(deviceCookie, sessions)
+        personal.addHook('onRequest', app.admitVisitor)
+        await personal.register(authRoutes, { prefix: API })
+        await personal.register(checkRoutes, { prefix: API })
+        await personal.register(orderRoutes, { prefix: API })
+        await personal.register(orderEventRoutes, { prefix: API })
+        await personal.register(operators)
+        await personal.register(operatorRoutes, { prefix: `${API}/admin` })
+        await personal.register(pageRoutes, sessions)
+      })
+
+      site.refuseOtherMethods()
+      // Limited, or every address could be tried.
+      site.setNotFoundHandler((request, reply) =>
+        app.limits.notFound(request, reply)
+          ? refuse(reply, { code: METHODS.includes(request.method) ? 'not-found' : 'method-not-allowed' })
+          : reply,
+      )
     })
-
-    site.refuseOtherMethods()
-    // Limited, or every address could be tried.
-    site.setNotFoundHandler((request, reply) =>
-      app.limits.notFound(request, reply)
-        ? refuse(reply, { code: METHODS.includes(request.method) ? 'not-found' : 'method-not-allowed' })
-        : reply,
-    )
   })
 
   return app

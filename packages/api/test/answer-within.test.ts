@@ -1,5 +1,5 @@
 import type { LightMyRequestResponse } from 'fastify'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 
 import { startProxy, type Proxy } from '../../../test/faults/proxy.ts'
 import { addWarmSale, useOwnStores } from '../../core/test/own-stores.ts'
@@ -80,4 +80,27 @@ describe('a request while the stores are slow but not away', () => {
       expect(late.tookMs).toBeGreaterThan(WITHIN_MS)
     },
   )
+})
+
+it('a purchase has one timer, which is gone with its answer: a second one would keep its request in memory', async () => {
+  const saleId = await addWarmSale(stores)
+  const shopper = await newShopper(quick)
+  const purchaseToken = await passGate(quick, shopper, saleId)
+  const timeouts = vi.spyOn(globalThis, 'setTimeout')
+  try {
+    const { cookie, address } = shopper
+    const answer = await quick.app.inject({
+      method: 'POST',
+      url: `/api/v1/sales/${saleId}/orders`,
+      headers: { cookie, 'x-forwarded-for': address, 'x-purchase-token': purchaseToken },
+    })
+
+    expect(answer.statusCode).toBe(202)
+    const ofRequests = timeouts.mock.calls.flatMap(([onTimeout], at) =>
+      onTimeout.name === 'tellLate' ? [timeouts.mock.results[at]?.value as { _destroyed: boolean }] : [],
+    )
+    expect(ofRequests.map((timeout) => timeout._destroyed)).toEqual([true])
+  } finally {
+    timeouts.mockRestore()
+  }
 })

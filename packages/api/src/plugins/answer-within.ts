@@ -1,14 +1,20 @@
-import type { FastifyReply, FastifyRequest, onRequestHookHandler, onSendHookHandler } from 'fastify'
+import type {
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  onRequestHookHandler,
+  onSendHookHandler,
+} from 'fastify'
 import fp from 'fastify-plugin'
 
 import { RETRY_SOON_MS, refuse } from '../refusals.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Hooks: from the first on the request is answered in time, and with the second it is. */
+    /** Hooks of one route: from the first on the request is answered in time, and with the second it is. */
     beginAnswerTime: onRequestHookHandler
     endAnswerTime: onSendHookHandler
-    /** All routes that are registered from now on are answered in time. */
+    /** All routes of the context it is called in are answered in time. A route that has the two hooks must be outside. */
     answerAllInTime(): void
   }
   interface FastifyRequest {
@@ -41,24 +47,28 @@ export default fp<{ answerWithinMs: number }>(
       request.answerTimer = setTimeout(tellLate, allowedMs(request), request, reply)
       done()
     }
+    const beginOfRoute: onRequestHookHandler = (request, reply, done) => {
+      request.answerTimer = setTimeout(tellLate, answerWithinMs, request, reply)
+      done()
+    }
     const end: onSendHookHandler = (request, _reply, _payload, done) => {
       clearTimeout(request.answerTimer)
       request.answerTimer = undefined
       done()
     }
-    app.decorate('beginAnswerTime', begin)
+    app.decorate('beginAnswerTime', beginOfRoute)
     app.decorate('endAnswerTime', end)
-    app.decorate('answerAllInTime', () => {
-      app.addHook('onRequest', begin)
+    app.decorate('answerAllInTime', function answerAllInTime(this: FastifyInstance) {
+      this.addHook('onRequest', begin)
       // How long a body takes to arrive is the client's affair, see REQUEST_TIMEOUT_MS.
-      app.addHook('preParsing', (request, _reply, payload, done) => {
+      this.addHook('preParsing', (request, _reply, payload, done) => {
         if (!isRead(request) && request.answerTimer) {
           clearTimeout(request.answerTimer)
           request.answerBeganAtMs -= performance.now()
         }
         done(null, payload)
       })
-      app.addHook('preValidation', (request, reply, done) => {
+      this.addHook('preValidation', (request, reply, done) => {
         if (!isRead(request) && request.answerTimer) {
           const spentMs = -request.answerBeganAtMs
           request.answerTimer = setTimeout(
@@ -70,7 +80,7 @@ export default fp<{ answerWithinMs: number }>(
         }
         done()
       })
-      app.addHook('onSend', end)
+      this.addHook('onSend', end)
     })
   },
   { name: 'answer-within' },
