@@ -91,6 +91,41 @@ describe('reserve', () => {
     expect(await unitsLeft(stores, saleId)).toBe(9)
   })
 
+  it('finds taken what an earlier buyer of the same list has taken', async () => {
+    const saleId = await addWarmSale(stores, { quota: 5, unitsPerUser: 2 })
+    const first = request()
+    const again = { ...request(first.userId), quantity: 2 }
+
+    const { outcomes } = await reserve(saleId, notAfter(), [
+      first,
+      first,
+      { ...first, quantity: 2 },
+      again,
+      request(newUserId(), 2),
+    ])
+
+    const taken = { kind: 'already_reserved', orderId: first.orderId }
+    expect(outcomes).toMatchObject([
+      { kind: 'reserved' },
+      outcomes[0] as object,
+      taken,
+      taken,
+      { kind: 'reserved' },
+    ])
+    expect(await unitsLeft(stores, saleId)).toBe(2)
+    await expectUnitsInBalance(saleId, 5)
+  })
+
+  it('takes as many reservations as still fit below the cap of the ledger, within one list too', async () => {
+    const saleId = await addWarmSale(stores)
+    const capped = createReserve(stores.redis, { ledgerCap: 2, relayAfterMs: 10_000 })
+
+    const { outcomes } = await capped(saleId, notAfter(), [request(), request(), request()])
+
+    expect(outcomes.map((outcome) => outcome.kind)).toEqual(['reserved', 'reserved', 'overloaded'])
+    expect(await stores.redis.hlen(stockKeys(saleId).unsettled)).toBe(2)
+  })
+
   it('does not take the same id with another quantity for the same call', async () => {
     const saleId = await addWarmSale(stores, { unitsPerUser: 2 })
     const asked = request()

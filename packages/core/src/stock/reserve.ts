@@ -73,14 +73,12 @@ export function createReserve(redis: Redis, limits: ReserveLimits = RESERVE_LIMI
 
 function decodeReserve(reply: unknown): ReserveAnswer {
   if (!Array.isArray(reply)) throw new UnexpectedReply('reserve', reply)
-  const [nowMs, epoch, seq, opensAtMs, ...pairs] = reply as [
-    number,
-    number,
-    number,
-    number,
-    ...[string, unknown][],
-  ]
-  return { nowMs, epoch, seq, outcomes: pairs.map(([kind, value]) => decodeOutcome(kind, value, opensAtMs)) }
+  const told = reply as [nowMs: number, epoch: number, seq: number, opensAtMs: number, ...(string | number)[]]
+  const [nowMs, epoch, seq, opensAtMs] = told
+  const outcomes: ReserveOutcome[] = []
+  for (let at = 4; at < told.length; at += 2)
+    outcomes.push(decodeOutcome(String(told[at]), told[at + 1], opensAtMs))
+  return { nowMs, epoch, seq, outcomes }
 }
 
 function decodeOutcome(kind: string, value: unknown, opensAtMs: number): ReserveOutcome {
