@@ -178,13 +178,14 @@ export function createPurchaseBatches(deps: {
 
     const winners: { waiting: Waiting; orderId: string }[] = []
     const reservations: Reservation[] = []
-    for (const [at, outcome] of outcomes.entries()) {
+    for (let at = 0; at < outcomes.length; at += 1) {
+      const outcome = outcomes[at] as ReserveOutcome
       const waiting = timely[at] as Waiting
-      const request = requests[at] as ReserveRequest
       if (outcome.kind === 'reserved') {
-        winners.push({ waiting, orderId: request.orderId })
-        const { tokenIssuedAtMs: _spent, ...reservation } = request
-        reservations.push({ ...reservation, reservedAtMs: outcome.reservedAtMs })
+        // Field by field: to spread the request without its token takes V8 a slow call for each buyer.
+        const { orderId, userId, quantity, requestId } = requests[at] as ReserveRequest
+        winners.push({ waiting, orderId })
+        reservations.push({ orderId, userId, quantity, requestId, reservedAtMs: outcome.reservedAtMs })
       } else {
         if (outcome.kind === 'sold_out') flags.raise(saleId, stock.epoch, stock.seq)
         answer(queue, waiting, told(outcome))
