@@ -45,7 +45,9 @@ for i = 4, #ARGV, 3 do
   if isWarmed then
     free(orderId)
   end
-  remember(orderId, 'ended', outcomeTtlSeconds)
+  if not hasEnded(orderId) then
+    remember(orderId, 'ended', outcomeTtlSeconds)
+  end
   -- A moment, not a span: said again by the sweep, it keeps nobody waiting for longer.
   if tonumber(ARGV[i + 2]) > now then
     redis.call('SET', cooldownPrefix .. ARGV[i + 1], orderId)

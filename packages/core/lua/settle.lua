@@ -3,6 +3,9 @@
 
   The worker's word. It may come twice, late or out of order: MySQL's state is sent, never a difference.
 
+  A list of orders that are all placed, and that Redis holds as `reserve` has left them, is the usual one: it is read
+  first, and then costs two commands for each order instead of eight.
+
   KEYS
     1  stock         hash    the sale's stock
     2  holds         hash    orderId -> userId:quantity
@@ -53,26 +56,51 @@ end
 -- Without a copy of the stock there is nothing to count: it is built from MySQL, where these orders stand.
 local isWarmed = redis.call('EXISTS', stockKey) == 1
 
-local decided = {}
+local orderIds, userIds, outcomeKeys, areAllPlaced = {}, {}, {}, true
 for i = 6, #ARGV, 4 do
-  local orderId, userId, quantity, state = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  redis.call('HDEL', unsettledKey, orderId)
-  redis.call('ZREM', unsettledDueKey, orderId)
+  orderIds[#orderIds + 1] = ARGV[i]
+  userIds[#userIds + 1] = ARGV[i + 1]
+  outcomeKeys[#outcomeKeys + 1] = orderPrefix .. ARGV[i]
+  areAllPlaced = areAllPlaced and ARGV[i + 3] == 'placed'
+end
+redis.call('HDEL', unsettledKey, unpack(orderIds))
+redis.call('ZREM', unsettledDueKey, unpack(orderIds))
+
+-- With an end in the list, what is read here may be wrong a moment later: then each order asks for itself.
+local mayAnyHaveEnded = not areAllPlaced or redis.call('EXISTS', unpack(outcomeKeys)) > 0
+local isHeld, holderOf = {}, {}
+if areAllPlaced then
+  isHeld = redis.call('HMGET', holdsKey, unpack(orderIds))
+  local holders = redis.call('HMGET', holdersKey, unpack(userIds))
+  for at, userId in ipairs(userIds) do
+    holderOf[userId] = holders[at]
+  end
+end
+
+for at, orderId in ipairs(orderIds) do
+  local userId, quantity, state = userIds[at], ARGV[4 * at + 4], ARGV[4 * at + 5]
+  local hasItEnded = mayAnyHaveEnded and hasEnded(orderId)
   if state == 'placed' then
-    if isWarmed and not hasEnded(orderId) then
-      hold(orderId, userId, quantity)
-      redis.call('HSET', holdersKey, userId, orderId)
+    if isWarmed and not hasItEnded then
+      if not isHeld[at] then
+        hold(orderId, userId, quantity)
+      end
+      if holderOf[userId] ~= orderId then
+        redis.call('HSET', holdersKey, userId, orderId)
+        holderOf[userId] = areAllPlaced and orderId
+      end
     end
   elseif isWarmed then
     free(orderId)
   end
-  remember(orderId, state, outcomeTtlSeconds)
-  decided[#decided + 1] = orderId
+  if not hasItEnded then
+    remember(orderId, state, outcomeTtlSeconds)
+  end
 end
 
 if unitsRose then
   tellUnitsRose(channel, saleId)
 end
 -- One message for all of them: each instance picks out those whose buyers are waiting there.
-redis.call('PUBLISH', decidedChannel, table.concat(decided, ','))
+redis.call('PUBLISH', decidedChannel, table.concat(orderIds, ','))
 return 'settled'

@@ -5,10 +5,8 @@ local function hasEnded(orderId)
   return state == 'ended' or state == 'rejected'
 end
 
+-- Only of an order that has not ended.
 local function remember(orderId, state, ttlSeconds)
-  if hasEnded(orderId) then
-    return
-  end
   redis.call('HSET', orderPrefix .. orderId, 'state', state)
   redis.call('EXPIRE', orderPrefix .. orderId, ttlSeconds)
 end
