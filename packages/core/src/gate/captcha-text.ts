@@ -1,8 +1,11 @@
 import { randomInt } from 'node:crypto'
 
-/** Capitals and digits that nobody takes for each other, also when they lean: no B8, D0OQ, G6, I1J, S5, UV, Z2, 7. */
-export const CAPTCHA_ALPHABET = 'ACEFHKLMNPRTWXY34'
-/** 17 ** 6: a blind guess is right once in 24 million. */
+/**
+ * Capitals and a digit that people do not take for each other when they lean and lines run through them: of A4, B8,
+ * D0OQ, FY, G6, I1, KXY, MNW, S5, UV and Z27 one at most.
+ */
+export const CAPTCHA_ALPHABET = 'ACEFHJLPRTUWXZ3'
+/** 15 ** 6: a blind guess is right once in 11 million, and an account has ten a minute. */
 export const CAPTCHA_LENGTH = 6
 
 /** From a CSPRNG: whoever has seen any number of texts knows nothing of the next. */

@@ -1,131 +1,142 @@
 import { randomInt } from 'node:crypto'
 
 import { renderAsync } from '@resvg/resvg-js'
-import svgCaptcha from 'svg-captcha'
 
-/** How far the glyphs are from where a program looks for them. Each number is the most; the drawing takes any up to it. */
+import { LETTER_BOX, letterOutline, movePoints } from './letter-outline.ts'
+
+/** How far the letters are from where and what a program looks for. Each number is the most; the drawing takes any up to it. */
 export interface CaptchaStyle {
   rotationDegrees: number
   skewDegrees: number
-  /** Of the glyph's size, up or down. */
+  /** Of the letter's size, up or down. */
   scale: number
-  /** The wave that bends all of the text, in pixels. */
+  /** A long wave through all of the text and a short one that bends each letter, in pixels. */
   wavePx: number
+  bendPx: number
   /** Neighbours stand closer by up to this, so that cutting between them does not work. */
   crowdPx: number
   noiseLines: number
+  /** White lines through the letters. */
+  cuts: number
 }
 
-/** What shoppers get. */
+/** What shoppers get: docs/decisions/0051 says how it was found. */
 export const SERVED_STYLE: CaptchaStyle = {
   rotationDegrees: 26,
   skewDegrees: 18,
   scale: 0.15,
   wavePx: 5,
+  bendPx: 2,
   crowdPx: 9,
-  noiseLines: 4,
+  noiseLines: 2,
+  cuts: 3,
 }
 
 export const CAPTCHA_WIDTH = 288
 export const CAPTCHA_HEIGHT = 80
-const FONT_SIZE = 48
-/** The font's letters are hollow, with a shadow: filled like this a person reads them through the lines. */
-const STROKE_PX = 2
-const GLYPH_BOX = 80
+/** On a phone a picture of one pixel per CSS pixel is a blur. */
+export const PIXELS_PER_PX = 2
+const MARGIN = 10
+/** One shade for all of it: with a shade each, asking for that of a letter takes every line away. */
+const SHADE = '#222222'
+
+type Point = [x: number, y: number]
+type Transform = (x: number, y: number) => Point
+/** From 0 up to 1, like Math.random, but nobody knows the next. */
+type Random = () => number
 
 /**
  * Draws a text as a PNG.
  *
- * Never as SVG: the paths of its glyphs name the letters to any program. Rasterised off the event loop, on the
+ * Never as SVG: the paths of its letters name them to any program. Rasterised off the event loop, on the
  * thread pool; without the system's fonts, which would take four times as long to look through.
  */
-export async function drawCaptcha(text: string, style: CaptchaStyle = SERVED_STYLE): Promise<Buffer> {
-  const image = await renderAsync(captchaSvg(text, style), {
+export async function drawCaptcha(
+  text: string,
+  style: CaptchaStyle = SERVED_STYLE,
+  random: Random = secretRandom,
+): Promise<Buffer> {
+  const image = await renderAsync(captchaSvg(text, style, random), {
     font: { loadSystemFonts: false },
     background: '#ffffff',
+    fitTo: { mode: 'zoom', value: PIXELS_PER_PX },
   })
   return image.asPng()
 }
 
-function captchaSvg(text: string, style: CaptchaStyle): string {
-  const wave = waveOf(style)
-  const step = (CAPTCHA_WIDTH - 20) / text.length
-  const glyphs = Array.from(text, (character, at) => {
-    const x = 10 + step * (at + 0.5) + between(-style.crowdPx, style.crowdPx)
-    const y = CAPTCHA_HEIGHT / 2 + between(-style.wavePx, style.wavePx)
-    const place = placeAt(x, y, style)
-    const path = mapPoints(glyphPath(character), (px, py) => wave(...place(px, py)))
-    const shade = grey()
-    return `<path d="${path}" fill="${shade}" stroke="${shade}" stroke-width="${STROKE_PX}"/>`
-  })
-  const lines = Array.from({ length: style.noiseLines }, noiseLine)
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${CAPTCHA_WIDTH}" height="${CAPTCHA_HEIGHT}">${[...glyphs, ...lines].join('')}</svg>`
+function secretRandom(): number {
+  return randomInt(2 ** 32) / 2 ** 32
 }
 
-/** The outline of one glyph in the middle of its box, by svg-captcha, which also shakes its points a little. */
-function glyphPath(character: string): string {
-  // One character to choose from: its own random text is not asked for.
-  const { data } = svgCaptcha.create({
-    charPreset: character,
-    size: 1,
-    noise: 0,
-    fontSize: FONT_SIZE,
-    width: GLYPH_BOX,
-    height: GLYPH_BOX,
+function captchaSvg(text: string, style: CaptchaStyle, random: Random): string {
+  const between = (min: number, max: number): number => min + random() * (max - min)
+  const upTo = (most: number): number => between(-most, most)
+  const wave = waveOf(style, between)
+  const step = (CAPTCHA_WIDTH - 2 * MARGIN) / text.length
+
+  const letters = Array.from(text, (character, at) => {
+    const place = placeOf(
+      {
+        x: MARGIN + step * (at + 0.5) + upTo(style.crowdPx),
+        y: CAPTCHA_HEIGHT / 2 + upTo(style.wavePx),
+        angle: radians(upTo(style.rotationDegrees)),
+        lean: Math.tan(radians(upTo(style.skewDegrees))),
+        scale: 1 + upTo(style.scale),
+      },
+      wave,
+    )
+    return `<path d="${movePoints(letterOutline(character), place)}" fill="${SHADE}"/>`
   })
-  return /\bd="([^"]+)"/.exec(data)?.[1] ?? ''
+
+  /** From side to side, bent twice. */
+  const line = (marginY: number, colour: string, [thin, thick]: Point): string => {
+    const points = [0, CAPTCHA_WIDTH / 3, (2 * CAPTCHA_WIDTH) / 3, CAPTCHA_WIDTH].map(
+      (x) => `${(x + upTo(20)).toFixed(0)} ${between(marginY, CAPTCHA_HEIGHT - marginY).toFixed(0)}`,
+    )
+    const width = between(thin, thick).toFixed(1)
+    return `<path d="M${points[0]}C${points.slice(1).join(' ')}" fill="none" stroke="${colour}" stroke-width="${width}"/>`
+  }
+  // Through the letters: whoever mends the cuts by thickening joins the neighbours too.
+  const cuts = Array.from({ length: style.cuts }, () => line(18, '#ffffff', [1.2, 1.8]))
+  // As dark and as thick as the strokes of the letters: neither a threshold nor an erosion takes them away alone.
+  const lines = Array.from({ length: style.noiseLines }, () => line(5, SHADE, [3, 4]))
+
+  const size = `width="${CAPTCHA_WIDTH}" height="${CAPTCHA_HEIGHT}"`
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size}>${[...letters, ...cuts, ...lines].join('')}</svg>`
 }
 
-type Transform = (x: number, y: number) => [x: number, y: number]
+interface Place {
+  x: number
+  y: number
+  angle: number
+  lean: number
+  scale: number
+}
 
-function placeAt(centreX: number, centreY: number, style: CaptchaStyle): Transform {
-  const angle = radians(between(-style.rotationDegrees, style.rotationDegrees))
-  const lean = Math.tan(radians(between(-style.skewDegrees, style.skewDegrees)))
-  const scale = 1 + between(-style.scale, style.scale)
-  const [cos, sin] = [Math.cos(angle) * scale, Math.sin(angle) * scale]
+/** From a letter's box to the picture. */
+function placeOf(place: Place, wave: Transform): Transform {
+  const [cos, sin] = [Math.cos(place.angle) * place.scale, Math.sin(place.angle) * place.scale]
   return (x, y) => {
-    const dy = y - GLYPH_BOX / 2
-    const dx = x - GLYPH_BOX / 2 + 1 + lean * dy
-    return [centreX + dx * cos - dy * sin, centreY + dx * sin + dy * cos]
+    const dy = y - LETTER_BOX / 2
+    const dx = x - LETTER_BOX / 2 + 1 + place.lean * dy
+    return wave(place.x + dx * cos - dy * sin, place.y + dx * sin + dy * cos)
   }
 }
 
-function waveOf({ wavePx }: CaptchaStyle): Transform {
-  const [heightX, heightY] = [between(wavePx / 2, wavePx), between(wavePx / 2, wavePx)]
-  const [phaseX, phaseY] = [between(0, 2 * Math.PI), between(0, 2 * Math.PI)]
-  const [lengthX, lengthY] = [between(9, 14), between(14, 24)]
-  return (x, y) => [
-    x + heightX * Math.sin(y / lengthX + phaseX) * 0.6,
-    y + heightY * Math.sin(x / lengthY + phaseY),
+function waveOf({ wavePx, bendPx }: CaptchaStyle, between: (min: number, max: number) => number): Transform {
+  const ripple = (height: number, shortest: number, longest: number) => {
+    const [phase, length] = [between(0, 2 * Math.PI), between(shortest, longest)]
+    return (at: number): number => height * Math.sin(at / length + phase)
+  }
+  const [waveX, waveY] = [
+    ripple(0.6 * between(wavePx / 2, wavePx), 9, 14),
+    ripple(between(wavePx / 2, wavePx), 14, 24),
   ]
-}
-
-/** Every command of these paths takes pairs, so the numbers are x and y in turn. */
-function mapPoints(path: string, transform: Transform): string {
-  return path.replaceAll(/(-?\d+(?:\.\d+)?)[\s,]*(-?\d+(?:\.\d+)?)/g, (_pair, x: string, y: string) =>
-    transform(Number(x), Number(y))
-      .map((value) => value.toFixed(1))
-      .join(' ')
-      .concat(' '),
-  )
-}
-
-/** As dark and as thick as the strokes of the letters: neither a threshold nor an erosion takes it away alone. */
-function noiseLine(): string {
-  const [width, height] = [CAPTCHA_WIDTH, CAPTCHA_HEIGHT]
-  const points = [0, width / 3, (2 * width) / 3, width].map(
-    (x) => `${(x + between(-20, 20)).toFixed(0)} ${between(5, height - 5).toFixed(0)}`,
-  )
-  return `<path d="M${points[0]}C${points.slice(1).join(' ')}" fill="none" stroke="${grey()}" stroke-width="${between(1.2, 2.4).toFixed(1)}"/>`
-}
-
-function grey(): string {
-  const shade = randomInt(0x10, 0x58).toString(16)
-  return `#${shade}${shade}${shade}`
-}
-
-function between(min: number, max: number): number {
-  return min + (randomInt(2 ** 32) / 2 ** 32) * (max - min)
+  const [bendX, bendY] = [
+    ripple(between(0.7 * bendPx, bendPx), 8, 12),
+    ripple(between(0.7 * bendPx, bendPx), 8, 12),
+  ]
+  return (x, y) => [x + waveX(y) + bendX(y), y + waveY(x) + bendY(x)]
 }
 
 function radians(degrees: number): number {

@@ -15,7 +15,7 @@ export interface PicturePool {
 }
 
 export interface PicturePoolOptions {
-  /** Pictures kept ready; about 12 KB each. */
+  /** Pictures kept ready; about 13 KB each. */
   size: number
   draw?: (text: string) => Promise<Buffer>
 }
