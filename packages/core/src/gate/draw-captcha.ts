@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto'
 
 import { renderAsync } from '@resvg/resvg-js'
 
-import { LETTER_BOX, letterOutline, movePoints } from './letter-outline.ts'
+import { LETTER_BOX, LETTER_SCALE, letterOutline, movePoints } from './letter-outline.ts'
 
 /** How far the letters are from where and what a program looks for. Each number is the most; the drawing takes any up to it. */
 export interface CaptchaStyle {
@@ -81,7 +81,7 @@ function captchaSvg(text: string, style: CaptchaStyle, random: Random): string {
         y: CAPTCHA_HEIGHT / 2 + upTo(style.wavePx),
         angle: radians(upTo(style.rotationDegrees)),
         lean: Math.tan(radians(upTo(style.skewDegrees))),
-        scale: 1 + upTo(style.scale),
+        scale: LETTER_SCALE * (1 + upTo(style.scale)),
       },
       wave,
     )

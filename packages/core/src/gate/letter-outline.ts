@@ -1,8 +1,12 @@
 import svgCaptcha from 'svg-captcha'
 
-/** Letters stand in the middle of a box of this size. */
-export const LETTER_BOX = 120
-const FONT_SIZE = 72
+/**
+ * Letters stand in the middle of a box of this size, ten times as large as in the picture: svg-captcha shakes each point by
+ * up to a tenth of a pixel, and of that nothing is left.
+ */
+export const LETTER_BOX = 1_200
+export const LETTER_SCALE = 0.1
+const FONT_SIZE = 720
 
 interface Contour {
   path: string
