@@ -13,7 +13,10 @@ import { runSalePage } from './sale-page.ts'
 import { sayTimesInLocalZone } from './times.ts'
 
 /** Tells the server that nobody needs to load a waiting page again. */
-document.cookie = `blitz-script=1; path=/; samesite=lax${location.protocol === 'https:' ? '; secure' : ''}`
+document.cookie =
+  location.protocol === 'https:'
+    ? '__Host-blitz-script=1; path=/; samesite=lax; secure'
+    : 'blitz-script=1; path=/; samesite=lax'
 // A page out of the browser's cache shows what was true when it was left.
 addEventListener('pageshow', (event) => event.persisted && location.reload())
 

@@ -8,11 +8,22 @@ import type { Refusal } from './refusals.ts'
 
 export type LoginAnswer = { kind: 'logged_in'; account: Account } | { kind: 'refused'; refusal: Refusal }
 
-/** Logging in, for the JSON route and for the form: what they differ in is how they say it. */
-export async function logIn(
-  request: FastifyRequest,
-  credentials: Pick<LoginRequest, 'phone' | 'region' | 'password' | 'check'>,
-): Promise<LoginAnswer> {
+type LoginCredentials = Pick<LoginRequest, 'phone' | 'region' | 'password' | 'check'>
+
+/**
+ * Logging in, for the JSON route and for the form: what they differ in is how they say it.
+ *
+ * Each is a line of the log, by which an account that was taken over can be traced. Not the number: whoever mistypes
+ * their password for it would leave it there.
+ */
+export async function logIn(request: FastifyRequest, credentials: LoginCredentials): Promise<LoginAnswer> {
+  const answer = await tryLogIn(request, credentials)
+  if (answer.kind === 'logged_in') request.log.info({ userId: answer.account.userId }, 'logged in')
+  else request.log.info({ code: answer.refusal.code, address: request.ip }, 'login refused')
+  return answer
+}
+
+async function tryLogIn(request: FastifyRequest, credentials: LoginCredentials): Promise<LoginAnswer> {
   const app = request.server
   const outcome = await app.core.logIn({
     ...credentials,
@@ -90,6 +101,7 @@ export async function changePassword(
     case 'overloaded':
       return { code: 'overloaded', retryAfterMs: outcome.retryAfterMs }
     case 'changed':
+      request.log.info({ userId: account.userId }, 'password changed')
       await beginSession(request, account)
       // As in logIn.
       if (!request.server.core.blacklist.findUser(account.userId)) return undefined

@@ -36,7 +36,8 @@ export const REFUSALS = {
   'rate-limited': { status: 429, title: 'You are going too fast.' },
   'password-weak': {
     status: 422,
-    title: 'Use 8 to 128 characters, and not a password that many people have.',
+    title:
+      'Use 8 to 128 characters: not a password that many people have, this site’s name or your phone number.',
   },
   'password-incorrect': { status: 422, title: 'The old password is incorrect.' },
   'captcha-incorrect': { status: 422, title: 'That answer does not match.' },

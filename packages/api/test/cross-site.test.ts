@@ -60,6 +60,7 @@ describe('a request that a browser sends for another site', () => {
       for (const options of [
         { url: '/api/v1/sales' },
         { url: '/api/v1/me' },
+        { url: `/api/v1/orders/${'0'.repeat(26)}/events` },
         {
           method: 'OPTIONS' as const,
           url: '/api/v1/auth/login',
@@ -74,6 +75,18 @@ describe('a request that a browser sends for another site', () => {
         if ('method' in options) expect(answer.statusCode).toBe(405)
       }
     }
+  })
+})
+
+describe('the cookie of a chosen language', () => {
+  it('is of this host alone over https, and is read under that name', async () => {
+    const answer = await secure.inject({ url: '/login?lang=zh-CN', headers: HTML })
+    expect(answer.headers['set-cookie']).toMatch(/^__Host-blitz-lang=zh-CN; Path=\/; .*; Secure$/)
+    const page = await secure.inject({
+      url: '/login',
+      headers: { ...HTML, cookie: '__Host-blitz-lang=zh-CN' },
+    })
+    expect(page.body).toContain('<html lang="zh-CN">')
   })
 })
 

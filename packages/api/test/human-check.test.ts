@@ -186,7 +186,22 @@ describe('a purchase', () => {
       notBeforeMs: 0,
       expiresAtMs: Date.now() + 60_000,
     })
-    const given = [undefined, '', 'x', token, elsewhere, session, forged, 'A'.repeat(1024 * 1024)]
+    // What the api gives out for other purposes: the id of an order, and the place in a list that begins with it.
+    const sold = await addWarmSale(api.stores)
+    const bought = await buy(shopper, sold, await passGate(api, shopper, sold))
+    const { orderId } = bought.json<{ orderId: string }>()
+    const given = [
+      undefined,
+      '',
+      'x',
+      token,
+      elsewhere,
+      session,
+      forged,
+      orderId,
+      `${Date.now()}-${orderId}`,
+      'A'.repeat(1024 * 1024),
+    ]
     for (const one of given) expect(code(await buy(shopper, saleId, one))).toEqual(INVALID)
     expect(await unitsLeft(api.stores, saleId)).toBe(10)
     expect((await api.stores.redis.keys(`*{sale:${saleId}}:tokens-spent`)).length).toBe(0)

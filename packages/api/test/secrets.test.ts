@@ -1,6 +1,6 @@
 import { createLog } from '@blitzbuy/core/log'
 import { connectBroker } from '@blitzbuy/core/rabbitmq/connect-broker'
-import type { InjectOptions } from 'fastify'
+import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 import { describe, expect, it, vi } from 'vitest'
 
 import { addWarmSale } from '../../core/test/own-stores.ts'
@@ -8,7 +8,7 @@ import { readCaptcha } from '../../../test/pass-gate.ts'
 import { buildApi } from '../src/app.ts'
 import type { ApiConfig } from '../src/config.ts'
 import { wireCore } from '../src/wire-core.ts'
-import { PUBLIC_ORIGIN, cookieOf, newPhone, openForm, useOwnApi } from './own-api.ts'
+import { PUBLIC_ORIGIN, cookieOf, newPhone, newShopper, openForm, useOwnApi } from './own-api.ts'
 
 const PASSWORD = 'canary-password-91b7e2'
 const NICKNAME = 'canary-nickname-5c0a'
@@ -159,6 +159,33 @@ describe('the log and the refusals', () => {
     // No problem says back what was sent. The form alone does, to whoever filled it in.
     expect(refusals.filter((text) => text.includes(JUNK))).toEqual([])
     expectOneLineEach(lines)
+  })
+
+  it('say of each login who it was, and of each refused one why and from where', async () => {
+    const { core, call, lines, close } = await talkativeApi()
+    await vi.waitFor(() => expect(core.redis.status).toBe('ready'))
+    const shopper = await newShopper(own)
+    const logIn = (password: string) =>
+      call({
+        method: 'POST',
+        url: '/api/v1/auth/login',
+        headers: { 'x-forwarded-for': shopper.address },
+        payload: { phone: shopper.phone, password },
+      })
+    const [done, refused] = [await logIn(shopper.password), await logIn('another password')]
+    await close()
+    const saidOf = (answer: LightMyRequestResponse) =>
+      lines
+        .map((line) => JSON.parse(line) as Record<string, unknown>)
+        .filter(({ requestId }) => requestId === answer.headers['x-request-id'])
+    expect(saidOf(done)).toContainEqual(expect.objectContaining({ msg: 'logged in', userId: shopper.userId }))
+    expect(saidOf(refused)).toContainEqual(
+      expect.objectContaining({
+        msg: 'login refused',
+        code: 'credentials-invalid',
+        address: shopper.address,
+      }),
+    )
   })
 
   it('of stores that refuse us hold neither their passwords nor their addresses', async () => {

@@ -130,6 +130,25 @@ describe('the two readers of a session, the plugin and the purchase route', () =
   })
 })
 
+describe('the id of a session', () => {
+  it('is 192 bits without a clock or a count in them: 64 of them have nothing in common', async () => {
+    const ids = new Set<bigint>()
+    for (let times = 0; times < 64; times += 1) {
+      const { cookie } = await newShopper(api)
+      const id = decodeURIComponent(cookie.split('=')[1] ?? '').split('.')[0] ?? ''
+      const bytes = Buffer.from(id, 'base64url')
+      expect(bytes).toHaveLength(24)
+      ids.add(BigInt(`0x${bytes.toString('hex')}`))
+    }
+    expect(ids.size).toBe(64)
+    for (let bit = 0n; bit < 192n; bit += 1n) {
+      const ones = [...ids].filter((id) => ((id >> bit) & 1n) === 1n).length
+      // Seven deviations from a half: by chance once in billions of runs.
+      expect(Math.abs(ones - 32)).toBeLessThan(28)
+    }
+  })
+})
+
 describe('a rotated secret', () => {
   it('logs nobody out: the cookie of the old one is taken and signed anew', async () => {
     const cookie = `blitz=${encoded(await live(), OLD_SECRET)}`

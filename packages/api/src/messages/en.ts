@@ -296,7 +296,8 @@ export const en = {
   'refusal.phone-invalid': 'Enter a US or Chinese phone number.',
   'refusal.headers-too-large': 'We could not read that request.',
   'refusal.rate-limited': "You're going too fast. Try again in {s} s.",
-  'refusal.password-weak': 'Use 8 to 128 characters, and not a password that many people have.',
+  'refusal.password-weak':
+    'Use 8 to 128 characters: not a password that many people have, this site’s name or your phone number.',
   'refusal.password-incorrect': 'The old password is incorrect.',
   'refusal.captcha-incorrect': "That answer didn't match. Here's a new one.",
   'refusal.captcha-expired': "That picture was too old. Here's a new one.",

@@ -33,7 +33,7 @@ export const zhProblems: Record<RefusalCode, string> = {
   'phone-invalid': '这不是美国或中国的手机号。',
   'headers-too-large': '请求头过大。',
   'rate-limited': '操作太频繁。',
-  'password-weak': '请使用 8 到 128 个字符，且不要使用常见密码。',
+  'password-weak': '请使用 8 到 128 个字符，且不要使用常见密码、本站名称或自己的手机号。',
   'password-incorrect': '旧密码错误。',
   'captcha-incorrect': '验证码不正确。',
   'captcha-expired': '验证已使用或已过期。',

@@ -278,7 +278,7 @@ export const zh: Messages = {
   'refusal.phone-invalid': '请输入美国或中国的手机号。',
   'refusal.headers-too-large': '无法识别该请求。',
   'refusal.rate-limited': '操作太频繁，请 {s} 秒后再试。',
-  'refusal.password-weak': '请使用 8 到 128 个字符，且不要使用常见密码。',
+  'refusal.password-weak': '请使用 8 到 128 个字符，且不要使用常见密码、本站名称或自己的手机号。',
   'refusal.password-incorrect': '旧密码错误。',
   'refusal.captcha-incorrect': '验证码不正确，已为您更换。',
   'refusal.captcha-expired': '图片已过期，已为您更换。',

@@ -17,7 +17,8 @@ declare module 'fastify' {
 }
 
 const COOKIE = 'blitz-lang'
-const CHOSEN = /(?:^|;\s*)blitz-lang=([\w-]+)/
+/** Over https it has the prefix of a cookie of this host alone. */
+const CHOSEN = /(?:^|;\s*)(?:__Host-)?blitz-lang=([\w-]+)/
 const YEAR_SECONDS = 365 * 24 * 3600
 const REMEMBERED_MAX = 1_000
 
@@ -46,11 +47,8 @@ export default fp<{ publicOrigin: string }>(
       parameters.delete('lang')
       const language = findLanguage(asked)
       if (language) {
-        const secure = publicOrigin.startsWith('https:') ? '; Secure' : ''
-        reply.header(
-          'set-cookie',
-          `${COOKIE}=${language.tag}; Path=/; Max-Age=${YEAR_SECONDS}; SameSite=Lax${secure}`,
-        )
+        const content = `${COOKIE}=${language.tag}; Path=/; Max-Age=${YEAR_SECONDS}; SameSite=Lax`
+        reply.header('set-cookie', publicOrigin.startsWith('https:') ? `__Host-${content}; Secure` : content)
       }
       const rest = parameters.toString()
       void reply.header('cache-control', 'no-store').redirect(rest ? `${path}?${rest}` : path, 303)

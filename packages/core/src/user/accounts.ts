@@ -55,7 +55,7 @@ export function createAccounts(mysql: Mysql, line: HashLine, argon2?: Argon2): A
     async register({ phone, region, password, nickname }) {
       const e164 = parsePhone(phone, region)
       if (!e164) return { kind: 'phone_invalid' }
-      if (!isAcceptablePassword(password)) return { kind: 'password_weak' }
+      if (!isAcceptablePassword(password, e164)) return { kind: 'password_weak' }
       const place = line.join()
       if ('kind' in place) return place
       try {
@@ -85,6 +85,7 @@ export function createAccounts(mysql: Mysql, line: HashLine, argon2?: Argon2): A
         )
         const matches = await place.inTurn(() => verifyPassword(stored?.passwordHash, old, argon2))
         if (!stored || !matches) return { kind: 'password_incorrect' }
+        if (!isAcceptablePassword(chosen, stored.phone)) return { kind: 'password_weak' }
         const passwordHash = await place.inTurn(() => hashPassword(chosen, argon2))
         await beforeChange()
         const [result] = await mysql.use(({ orm }) =>

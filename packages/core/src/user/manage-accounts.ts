@@ -45,7 +45,7 @@ export function createManageAccounts({
     async create({ phone, password, nickname, role }, actor) {
       const e164 = parsePhone(phone)
       if (e164 === undefined) return { kind: 'phone_invalid' }
-      if (!isAcceptablePassword(password)) return { kind: 'password_weak' }
+      if (!isAcceptablePassword(password, e164)) return { kind: 'password_weak' }
       const passwordHash = await hashPassword(password)
       try {
         const userId = await mysql.transaction(async ({ connection }) => {

@@ -29,7 +29,30 @@ describe('a password', () => {
   it('of the 3,000 most common of its length is refused', () => {
     const longEnough = dictionary['passwords-common'].filter((password) => password.length >= 8)
     expect(longEnough.length).toBeGreaterThan(3_000)
-    expect(longEnough.slice(0, 3_000).filter(isAcceptablePassword)).toEqual([])
+    expect(longEnough.slice(0, 3_000).filter((password) => isAcceptablePassword(password))).toEqual([])
+  })
+
+  it.each([
+    ['blitzbuy', false],
+    ['BlitzBuy2026!', false],
+    ['my blitz-buy', false],
+    ['flashsale flash_sale', false],
+    ['blitzkrieg bop', true],
+    ['flash of a sale', true],
+  ])('of words of this site alone, %s, is refused', (password, isTaken) => {
+    expect(isAcceptablePassword(password)).toBe(isTaken)
+  })
+
+  it.each([
+    ['13800138000', false],
+    ['138-0013-8000', false],
+    ['00138000', false],
+    ['+86 138 0013 8000', false],
+    ['1380013800099', false],
+    ['my 13800138000', true],
+    ['90210-11235', true],
+  ])('that is one’s own phone number, %s, is refused', (password, isTaken) => {
+    expect(isAcceptablePassword(password, '+8613800138000')).toBe(isTaken)
   })
 
   it('counts to its last character: nothing is cut off', async () => {

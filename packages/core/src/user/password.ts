@@ -24,10 +24,38 @@ const COMMON = new Set(
   dictionary['passwords-common'].filter((password) => password.length >= PASSWORD_LENGTH_MIN),
 )
 
-/** Whether a password may be chosen: long enough, not too long, typed by a person, and not one everybody tries. */
-export function isAcceptablePassword(password: string): boolean {
+/** What somebody tries here who would try something else elsewhere. */
+const WORDS_OF_THIS_SITE = /blitz[-_ ]?buy|blitz|flash[-_ ]?sale/g
+/** So few letters beside such words, as in `blitzbuy-2026` or `my BlitzBuy`, make no password of them. */
+const LETTERS_BESIDE_MIN = 4
+/** So many digits in a row of one's own phone number are what the neighbour tries. */
+const PHONE_DIGITS_MAX = 7
+
+/**
+ * Whether a password may be chosen: long enough, not too long, typed by a person, and not one that everybody tries, or
+ * whoever knows which site or whose account it is for.
+ */
+export function isAcceptablePassword(password: string, phone?: string): boolean {
   const chosen = password.normalize('NFKC')
-  return isPossible(chosen) && !COMMON.has(chosen.toLowerCase())
+  const lower = chosen.toLowerCase()
+  return (
+    isPossible(chosen) && !COMMON.has(lower) && !isOfThisSite(lower) && !(phone && isOfPhone(lower, phone))
+  )
+}
+
+function isOfThisSite(lower: string): boolean {
+  const beside = lower.replaceAll(WORDS_OF_THIS_SITE, '')
+  return beside !== lower && lettersOf(beside) < LETTERS_BESIDE_MIN
+}
+
+function isOfPhone(lower: string, phone: string): boolean {
+  if (lettersOf(lower) > 0) return false
+  const digits = lower.replaceAll(/\D/g, '')
+  return digits.length > PHONE_DIGITS_MAX && (phone.includes(digits) || digits.includes(phone.slice(-8)))
+}
+
+function lettersOf(text: string): number {
+  return text.match(/\p{L}/gu)?.length ?? 0
 }
 
 /** Hashes a password; the same characters typed on different keyboards (NFC, NFD, full-width) are the same. */

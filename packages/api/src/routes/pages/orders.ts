@@ -15,7 +15,7 @@ interface OrderRoute {
 const PAGE = 20
 const REFRESH_SECONDS_MIN = 3
 /** Set by the script of the pages: it asks by itself, and a reload in between would only take the place on the page away. */
-const SCRIPT_COOKIE = 'blitz-script'
+const SCRIPT_COOKIES = ['__Host-blitz-script', 'blitz-script']
 
 /** My orders, one order, paying and cancelling by forms. */
 const orderPages: FastifyPluginAsync = async (app) => {
@@ -135,7 +135,7 @@ function reasonKey(reason: string | undefined): TextKey {
 function waiting(request: FastifyRequest, { queuedCount }: QueuedOrder) {
   const askAfterMs = pollAfterMs(queuedCount)
   const refreshSeconds = Math.max(REFRESH_SECONDS_MIN, Math.ceil(askAfterMs / 1000))
-  const hasScript = request.cookies[SCRIPT_COOKIE] === '1'
+  const hasScript = SCRIPT_COOKIES.some((name) => request.cookies[name] === '1')
   return { pollAfterMs: askAfterMs, ...(!hasScript && { refreshSeconds }) }
 }
 
