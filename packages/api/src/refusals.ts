@@ -1,4 +1,4 @@
-import { StoreAway } from '@blitzbuy/core/errors'
+import { StoreAway, StoreCrowded } from '@blitzbuy/core/errors'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 
 /** What each code means to the api: a status, and one sentence for the person behind the client. */
@@ -115,9 +115,16 @@ export function problemOf(
 }
 
 export const RETRY_SOON_MS = 1_000
+const RETRY_LATER_MS = { min: 1_000, max: 2_000 }
+
+/** Not all of those who were refused in one moment come back in one moment. */
+export function retryLaterMs(): number {
+  return Math.round(RETRY_LATER_MS.min + Math.random() * (RETRY_LATER_MS.max - RETRY_LATER_MS.min))
+}
 
 /** The refusal behind a thrown error. Only `internal` is our own fault, and only it is logged with its stack. */
 export function refusalOf(error: FastifyError | Error): Refusal {
+  if (error instanceof StoreCrowded) return { code: 'overloaded', retryAfterMs: retryLaterMs() }
   if (error instanceof StoreAway) return { code: 'dependency-unavailable', retryAfterMs: RETRY_SOON_MS }
   const { code, validation, validationContext, statusCode } = error as FastifyError
   if (validation) {
@@ -154,9 +161,22 @@ export function answerWithProblem(
   refuse(reply, refusal)
 }
 
+/** One line a second says it: a process that refuses thousands has better things to do. */
+const CROWDED_LINE_MS = 1_000
+let crowdedLineAtMs = Number.NEGATIVE_INFINITY
+
+function isNews(error: Error): boolean {
+  if (!(error instanceof StoreCrowded)) return true
+  const nowMs = performance.now()
+  if (nowMs - crowdedLineAtMs < CROWDED_LINE_MS) return false
+  crowdedLineAtMs = nowMs
+  return true
+}
+
 export function logRefusal(request: FastifyRequest, refusal: Refusal, error: Error): void {
   if (refusal.code === 'internal') request.log.error({ err: error }, 'request failed')
-  else if (REFUSALS[refusal.code].status >= 500) request.log.warn({ err: error }, 'request refused')
+  else if (REFUSALS[refusal.code].status >= 500 && isNews(error))
+    request.log.warn({ err: error }, 'request refused')
 }
 
 interface SchemaProblem {

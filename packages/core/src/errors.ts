@@ -19,6 +19,13 @@ export class StoreAway extends Error {
   }
 }
 
+/** More wait for a store already than it can serve in time. Nothing was sent; whoever waits is served the sooner for it. */
+export class StoreCrowded extends StoreAway {
+  constructor(store: Store) {
+    super(store, 'not-sent', new Error('too many wait for a connection'))
+  }
+}
+
 /** A store answered something its caller does not know: the two are of different releases. */
 export class UnexpectedReply extends Error {
   override readonly name = 'UnexpectedReply'

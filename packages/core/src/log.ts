@@ -1,5 +1,7 @@
 import { pino, type DestinationStream, type Logger } from 'pino'
 
+import { StoreAway } from './errors.ts'
+
 export type { Logger } from 'pino'
 
 /** What must not be in a line, wherever somebody may once put it by mistake. */
@@ -31,14 +33,18 @@ export function createLog(
         ],
         censor: '[hidden]',
       },
-      serializers: { err: serializeError },
+      serializers: { err: (error: unknown) => serializeError(error) },
     },
     destination,
   )
 }
 
-/** Type, code and stack, down the chain of causes. Never a statement or its parameters: they hold people's data. */
-function serializeError(error: unknown): unknown {
+/**
+ * Type, code and stack, down the chain of causes; of a store that is away no stack, which says nothing that the message
+ * does not, and which would cost a process that is busy refusing more than the refusals. Never a statement or its
+ * parameters: they hold people's data.
+ */
+function serializeError(error: unknown, hasStack = !(error instanceof StoreAway)): unknown {
   if (!(error instanceof Error)) return { type: typeof error }
   const isSql = 'sql' in error || 'query' in error
   const { code } = error as { code?: unknown }
@@ -46,7 +52,7 @@ function serializeError(error: unknown): unknown {
     type: error.name,
     message: isSql ? '[hidden: a statement]' : error.message,
     ...(typeof code === 'string' && { code }),
-    stack: isSql ? undefined : error.stack?.split('\n').slice(1, 8).join('\n'),
-    ...(error.cause instanceof Error && { cause: serializeError(error.cause) }),
+    stack: isSql || !hasStack ? undefined : error.stack?.split('\n').slice(1, 8).join('\n'),
+    ...(error.cause instanceof Error && { cause: serializeError(error.cause, hasStack) }),
   }
 }

@@ -2,7 +2,7 @@ import { drizzle, type MySql2Database } from 'drizzle-orm/mysql2'
 import { createPool, type Connection, type PoolConnection } from 'mysql2/promise'
 
 import { withDeadline } from '../deadline.ts'
-import { StoreAway } from '../errors.ts'
+import { StoreAway, StoreCrowded } from '../errors.ts'
 import { createBuckets, type Buckets } from '../metrics/buckets.ts'
 
 /** One borrowed connection: drizzle for ordinary queries, mysql2 itself where a bulk statement pays. */
@@ -15,9 +15,11 @@ export interface Mysql {
   /**
    * Runs `work` on one connection, within the deadline.
    *
+   * @param standing `begun`: it goes on with what is done in part, and waits for its connection however many do
    * @throws StoreAway when MySQL cannot be reached or does not answer in time.
+   * @throws StoreCrowded when too many wait for a connection already.
    */
-  use<T>(work: (session: Session) => Promise<T>, deadlineMs?: number): Promise<T>
+  use<T>(work: (session: Session) => Promise<T>, deadlineMs?: number, standing?: 'new' | 'begun'): Promise<T>
   /**
    * The same inside one READ COMMITTED transaction, run again from its start after a deadlock or a lock wait.
    *
@@ -39,6 +41,14 @@ export interface PoolFigures {
 
 const DEADLINE_MS = 1_500
 const TRANSACTION_TRIES_MAX = 5
+/**
+ * While the first in the line has waited for longer than this part of a deadline, or a new one would for longer than half
+ * of it, whoever comes is refused at once: a reader before somebody who changes something.
+ */
+const WAITED_SHARE_MAX = { read: 0.2, transaction: 0.4 }
+const EXPECTED_SHARE_MAX = 0.5
+/** How much the newest borrower counts in the mean. */
+const MEAN_WEIGHT = 0.05
 
 /** The transaction was rolled back as a whole and may simply be run again. */
 const RUN_AGAIN = new Set(['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT', 'ER_CHECKREAD'])
@@ -62,9 +72,10 @@ const SERVER_AWAY = new Set([
 
 /** A pool whose every connection is in UTC, READ COMMITTED and strict, whatever the server's defaults are. */
 export function connectMysql(url: string, options: { connectionLimit?: number } = {}): Mysql {
+  const connectionLimit = options.connectionLimit ?? 10
   const pool = createPool({
     uri: url,
-    connectionLimit: options.connectionLimit ?? 10,
+    connectionLimit,
     maxIdle: 2,
     idleTimeout: 30_000,
     connectTimeout: 1_500,
@@ -77,7 +88,9 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
   })
 
   let usedCount = 0
-  let waitingCount = 0
+  /** In the order in which they get their connections. */
+  const waiting = new Set<{ sinceMs: number }>()
+  let meanHoldMs = 0
   const holdSeconds = createBuckets()
 
   // Statements on one connection are answered in order, so these are in force before the borrower's first query.
@@ -94,11 +107,29 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
     raw.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED', onError)
   })
 
-  async function use<T>(work: (session: Session) => Promise<T>, deadlineMs = DEADLINE_MS): Promise<T> {
+  function isCrowded(deadlineMs: number, waitedShareMax: number): boolean {
+    const [first] = waiting
+    // With connections to spare it is not the others who keep somebody waiting: MySQL is away.
+    if (!first || usedCount < connectionLimit) return false
+    const expectedMs = (waiting.size / connectionLimit) * meanHoldMs
+    return (
+      performance.now() - first.sinceMs > deadlineMs * waitedShareMax ||
+      expectedMs > deadlineMs * EXPECTED_SHARE_MAX
+    )
+  }
+
+  async function borrow<T>(
+    work: (session: Session) => Promise<T>,
+    deadlineMs: number,
+    kind: keyof typeof WAITED_SHARE_MAX | 'begun',
+  ): Promise<T> {
+    // Else all who wait would get their connection when it is too late for them, and nobody would be served.
+    if (kind !== 'begun' && isCrowded(deadlineMs, WAITED_SHARE_MAX[kind])) throw new StoreCrowded('mysql')
     const endsAtMs = performance.now() + deadlineMs
     const borrowed = pool.getConnection()
     let connection: PoolConnection
-    waitingCount += 1
+    const place = { sinceMs: performance.now() }
+    waiting.add(place)
     try {
       connection = await withDeadline(borrowed, deadlineMs, () => new Error('no free connection in time'))
     } catch (error) {
@@ -106,7 +137,7 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
       borrowed.then((late) => late.release()).catch(() => undefined)
       throw new StoreAway('mysql', 'not-sent', error)
     } finally {
-      waitingCount -= 1
+      waiting.delete(place)
     }
     usedCount += 1
     const borrowedAtMs = performance.now()
@@ -126,7 +157,9 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
       throw fault
     } finally {
       usedCount -= 1
-      holdSeconds.observe((performance.now() - borrowedAtMs) / 1000)
+      const heldMs = performance.now() - borrowedAtMs
+      meanHoldMs = meanHoldMs === 0 ? heldMs : meanHoldMs + (heldMs - meanHoldMs) * MEAN_WEIGHT
+      holdSeconds.observe(heldMs / 1000)
     }
   }
 
@@ -137,7 +170,7 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
     const endsAtMs = performance.now() + deadlineMs
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await use(
+        return await borrow(
           async (session) => {
             await session.connection.query('START TRANSACTION')
             try {
@@ -151,6 +184,7 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
             }
           },
           Math.max(1, endsAtMs - performance.now()),
+          attempt === 1 ? 'transaction' : 'begun',
         )
       } catch (error) {
         if (attempt >= TRANSACTION_TRIES_MAX || !RUN_AGAIN.has(mysqlCode(error) ?? '')) throw error
@@ -159,12 +193,13 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
   }
 
   return {
-    use,
+    use: (work, deadlineMs = DEADLINE_MS, standing = 'new') =>
+      borrow(work, deadlineMs, standing === 'new' ? 'read' : 'begun'),
     transaction,
     pool: {
       usedCount: () => usedCount,
       idleCount: () => freeCount(pool.pool),
-      waitingCount: () => waitingCount,
+      waitingCount: () => waiting.size,
       holdSeconds,
     },
     close: () => pool.end(),

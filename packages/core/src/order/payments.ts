@@ -66,11 +66,14 @@ export function createPayments({ mysql, gateway }: { mysql: Mysql; gateway: Paym
         returnUrl,
         payBeforeMs,
       })
-      await mysql.use(({ connection }) =>
-        connection.query(
-          'UPDATE payments SET provider_ref = COALESCE(provider_ref, ?), payment_url = ? WHERE id = ?',
-          [providerRef, paymentUrl, paymentId],
-        ),
+      await mysql.use(
+        ({ connection }) =>
+          connection.query(
+            'UPDATE payments SET provider_ref = COALESCE(provider_ref, ?), payment_url = ? WHERE id = ?',
+            [providerRef, paymentUrl, paymentId],
+          ),
+        undefined,
+        'begun',
       )
       return { kind: 'started', paymentId, paymentUrl }
     },

@@ -62,25 +62,29 @@ export function createSandboxProvider(deps: {
     provider: PROVIDER,
 
     async start({ paymentId, amountCents, currency, returnUrl, payBeforeMs }) {
-      const ref = await mysql.use(async ({ connection }) => {
-        await connection.query(
-          `INSERT INTO sandbox_payments (ref, payment_id, amount_cents, currency, return_url, pay_before)
+      const ref = await mysql.use(
+        async ({ connection }) => {
+          await connection.query(
+            `INSERT INTO sandbox_payments (ref, payment_id, amount_cents, currency, return_url, pay_before)
            VALUES (?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE payment_id = payment_id`,
-          [
-            randomBytes(16).toString('hex'),
-            paymentId,
-            amountCents,
-            currency,
-            returnUrl,
-            new Date(payBeforeMs),
-          ],
-        )
-        const [[row]] = await connection.query<(RowDataPacket & { ref: string })[]>(
-          'SELECT ref FROM sandbox_payments WHERE payment_id = ?',
-          [paymentId],
-        )
-        return row?.ref ?? ''
-      })
+            [
+              randomBytes(16).toString('hex'),
+              paymentId,
+              amountCents,
+              currency,
+              returnUrl,
+              new Date(payBeforeMs),
+            ],
+          )
+          const [[row]] = await connection.query<(RowDataPacket & { ref: string })[]>(
+            'SELECT ref FROM sandbox_payments WHERE payment_id = ?',
+            [paymentId],
+          )
+          return row?.ref ?? ''
+        },
+        undefined,
+        'begun',
+      )
       return { providerRef: ref, paymentUrl: `${publicOrigin}/sandbox-payments/${ref}` }
     },
 
