@@ -3,7 +3,7 @@ import type { RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 
 import type { ApiConfig } from '../config.ts'
-import { refuse } from '../refusals.ts'
+import { refuse, retryLaterMs } from '../refusals.ts'
 
 /** What requests are for, in the order in which they are given up. */
 const KINDS = ['browsing', 'login', 'purchase'] as const
@@ -20,9 +20,9 @@ type Thresholds = Pick<
   'SHED_BROWSING_DELAY_MS' | 'SHED_LOGINS_DELAY_MS' | 'SHED_PURCHASES_DELAY_MS'
 >
 
-const SAMPLE_MS = 250
-/** Not all of those who were refused in one moment come back in one moment. */
-const RETRY_AFTER_MS = { min: 1_000, max: 2_000 }
+const SAMPLE_MS = 100
+/** By how much the share that is given up grows at each look while the loop is too late, and shrinks while it is not. */
+const SHARE_STEP = { up: 0.2, down: 0.05 }
 
 /**
  * Whoever reads is browsing and whoever writes is buying, except for these: somebody who logs in, and a buyer who
@@ -35,8 +35,9 @@ const READS_OF_BUYERS = /\/(?:orders\/:orderId(?:\/events)?|sales\/:\w+\/(?:view
  * Gives up requests while the event loop is late: browsing first, then new logins, purchases and payments last.
  *
  * By the delay, not by how busy the process is: at its peak a process is always busy, and refusing somebody then
- * would only make it less useful. A refusal comes before session and body. While nothing is given up a request pays
- * one comparison for all this.
+ * would only make it less useful. Of each kind only as large a share is refused as it takes: all at once, and the loop
+ * would be idle a moment later. A refusal comes before session and body. While nothing is given up a request pays one
+ * comparison for all this.
  */
 export default fp<{ thresholds: Thresholds }>(
   async (app, { thresholds }) => {
@@ -47,14 +48,20 @@ export default fp<{ thresholds: Thresholds }>(
     ]
     // Without limits of its own: its hook would build an object for every request.
     await app.register(underPressure, { sampleInterval: SAMPLE_MS })
-    /** How many of the kinds are given up now. */
+    /** What part of each kind is given up now. */
+    const shares = KINDS.map(() => 0)
+    /** How many of the kinds that concerns: the first ones, because they are given up in order. */
     let givenUp = 0
 
     const sample = setInterval(() => {
       const { eventLoopDelay } = app.memoryUsage()
       // Nothing was measured since the last look, as in a process' first moment: that says nothing.
       if (!Number.isFinite(eventLoopDelay)) return
-      const now = delaysMs.filter((delayMs) => eventLoopDelay > delayMs).length
+      for (const [at, delayMs] of delaysMs.entries()) {
+        const share = (shares[at] ?? 0) + (eventLoopDelay > delayMs ? SHARE_STEP.up : -SHARE_STEP.down)
+        shares[at] = Math.min(1, Math.max(0, share))
+      }
+      const now = shares.filter((share) => share > 0).length
       if (now !== givenUp) {
         const told = { delayMs: Math.round(eventLoopDelay), refused: KINDS.slice(0, now) }
         if (now > givenUp) app.log.warn(told, 'the event loop is late; refusing requests')
@@ -70,9 +77,8 @@ export default fp<{ thresholds: Thresholds }>(
     app.addHook('onRequest', (request, reply, done) => {
       if (givenUp === 0) return done()
       const { kind = 'browsing' } = request.routeOptions.config
-      if (KINDS.indexOf(kind) >= givenUp) return done()
-      const { min, max } = RETRY_AFTER_MS
-      refuse(reply, { code: 'overloaded', retryAfterMs: Math.round(min + Math.random() * (max - min)) })
+      if (Math.random() >= (shares[KINDS.indexOf(kind)] ?? 0)) return done()
+      refuse(reply, { code: 'overloaded', retryAfterMs: retryLaterMs() })
     })
     app.addHook('onClose', (_app, done) => {
       clearInterval(sample)
