@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -20,7 +19,8 @@ import { startStores } from '../scripts/stores/start-stores.ts'
 import { NODE_FLAGS } from '../scripts/start/node-flags.ts'
 import { TABLES } from './baselines/textbook.ts'
 import { startProcess, type BenchProcess } from './bench-process.ts'
-import type { Load, LoadResult } from './load.ts'
+import { ask, askProgram } from './load/ask.ts'
+import type { Load, LoadResult } from './load/load.ts'
 import { until } from './until.ts'
 
 const NAMESPACE = 'bench'
@@ -43,11 +43,23 @@ export interface BenchSystem {
   startWorker(): Promise<void>
   /** @returns the id of a sale of the textbook's ways. */
   addTextbookSale(quota: number): Promise<number>
-  /** @returns the id of a sale that is open and in Redis. */
-  addOpenSale(quota: number): Promise<number>
-  generate(load: Load): Promise<LoadResult>
+  /** @returns the id of a sale that is in Redis; open now, unless it opens later. */
+  addSale(quota: number, opensAt?: Date): Promise<number>
+  /** More processes of the api, until they are stopped. */
+  startApis(count: number): Promise<ExtraApi[]>
+  /** What keeps Redis and MySQL together stands still meanwhile. */
+  withoutWarmer<T>(work: () => Promise<T>): Promise<T>
+  generate(load: Load, onSteady?: () => void): Promise<LoadResult>
+  /** Asks a program of the bench, which is started for this one question. */
+  askProgram<Work extends object, Result>(file: string, work: Work): Promise<Result>
   /** What the api had to warn of. */
   apiWarnings(): string[]
+}
+
+export interface ExtraApi {
+  origin: string
+  pid: number
+  stop(): Promise<void>
 }
 
 export interface SystemOptions {
@@ -113,66 +125,78 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
     SECOND_FACTOR_SECRETS: secret(),
   }
 
-  const { pids, api, generator, stopWorker, startWorker } = await steps.step('Processes', async (note) => {
-    const env = {
-      NODE_ENV: 'production',
-      LOG_LEVEL: 'warn',
-      MYSQL_URL: stores.mysqlUrl,
-      REDIS_URL: stores.redisUrl,
-      AMQP_URL: stores.amqpUrl,
-      NAMESPACE,
-      PUBLIC_ORIGIN: origins.api,
-      // Limits stay on: each shopper has an address of their own, which the generator tells.
-      TRUSTED_PROXIES: '127.0.0.1',
-      PORT: apiPort,
-      ...secrets,
-    }
-    const runPackage = async (name: string, flags: string[] = []) => {
-      const healthPort = await freePort()
-      const main = join(root, 'packages', name, 'dist', 'main.js')
-      const started = run(name, [...NODE_FLAGS, ...flags, main], { ...env, HEALTH_PORT: healthPort })
-      const readyUrl = `http://127.0.0.1:${healthPort}/readyz`
-      return { started, ready: answers(readyUrl, (status) => status === 200, signal) }
-    }
-    const { profileFolder } = options
-    const profiling = profileFolder ? ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`] : []
+  const { pids, api, warmer, generator, runPackage, stopWorker, startWorker } = await steps.step(
+    'Processes',
+    async (note) => {
+      const env = {
+        NODE_ENV: 'production',
+        LOG_LEVEL: 'warn',
+        MYSQL_URL: stores.mysqlUrl,
+        REDIS_URL: stores.redisUrl,
+        AMQP_URL: stores.amqpUrl,
+        NAMESPACE,
+        PUBLIC_ORIGIN: origins.api,
+        // Limits stay on: each shopper has an address of their own, which the generator tells.
+        TRUSTED_PROXIES: '127.0.0.1',
+        PAYMENT_PROVIDER: 'sandbox',
+        ...secrets,
+      }
+      const runPackage = async (name: string, { as = name, flags = [] as string[], port = '0' } = {}) => {
+        const healthPort = await freePort()
+        const main = join(root, 'packages', name, 'dist', 'main.js')
+        const ports = { PORT: port, HEALTH_PORT: healthPort }
+        const started = run(as, [...NODE_FLAGS, ...flags, main], { ...env, ...ports })
+        const readyUrl = `http://127.0.0.1:${healthPort}/readyz`
+        return { started, ready: answers(readyUrl, (status) => status === 200, signal) }
+      }
+      const { profileFolder } = options
+      const profiling = profileFolder ? ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`] : []
 
-    let worker: BenchProcess | undefined
-    const stopWorker = async (): Promise<void> => {
-      await worker?.stop()
-      worker = undefined
-    }
-    const startWorker = async (): Promise<void> => {
-      if (worker) return
-      const next = await runPackage('order-worker')
-      worker = next.started
-      await next.ready
-    }
-    const warmer = await runPackage('stock-warmer')
-    const api = await runPackage('api', profiling)
-    // With the api's own flags: what they bring is no merit of the route.
-    const bare = run('bare', [...NODE_FLAGS, ...fromSource('bare-route.ts')], { PORT: barePort })
-    const textbook = run('textbook', [...NODE_FLAGS, ...fromSource('baselines/main.ts')], {
-      ...env,
-      PORT: textbookPort,
-    })
-    const generator = run('generator', fromSource('generate-load.ts'), {})
-    await Promise.all([
-      startWorker(),
-      api.ready,
-      warmer.ready,
-      answers(origins.bare, () => true, signal),
-      answers(origins.textbook, (status) => status === 200, signal),
-    ])
-    note('api, order-worker, stock-warmer, the bare route, the textbook’s ways, the load generator')
-    const pids = {
-      api: api.started.pid,
-      bare: bare.pid,
-      textbook: textbook.pid,
-      worker: () => worker?.pid ?? 0,
-    }
-    return { pids, api: api.started, generator, stopWorker, startWorker }
-  })
+      let worker: BenchProcess | undefined
+      const stopWorker = async (): Promise<void> => {
+        await worker?.stop()
+        worker = undefined
+      }
+      const startWorker = async (): Promise<void> => {
+        if (worker) return
+        const next = await runPackage('order-worker')
+        worker = next.started
+        await next.ready
+      }
+      const warmer = await runPackage('stock-warmer')
+      const api = await runPackage('api', { flags: profiling, port: apiPort })
+      // With the api's own flags: what they bring is no merit of the route.
+      const bare = run('bare', [...NODE_FLAGS, ...fromSource('compare/bare-route.ts')], { PORT: barePort })
+      const textbook = run('textbook', [...NODE_FLAGS, ...fromSource('baselines/main.ts')], {
+        ...env,
+        PORT: textbookPort,
+      })
+      const generator = run('generator', fromSource('load/generate-load.ts'), {})
+      await Promise.all([
+        startWorker(),
+        api.ready,
+        warmer.ready,
+        answers(origins.bare, () => true, signal),
+        answers(origins.textbook, (status) => status === 200, signal),
+      ])
+      note('api, order-worker, stock-warmer, the bare route, the textbook’s ways, the load generator')
+      const pids = {
+        api: api.started.pid,
+        bare: bare.pid,
+        textbook: textbook.pid,
+        worker: () => worker?.pid ?? 0,
+      }
+      return {
+        pids,
+        api: api.started,
+        warmer: warmer.started,
+        generator,
+        runPackage,
+        stopWorker,
+        startWorker,
+      }
+    },
+  )
 
   const maker = await createShopperMaker({
     ...stores,
@@ -214,35 +238,53 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
       return tokenMaker.makeTokens(userIds)
     },
 
-    async addOpenSale(quota) {
-      const nowMs = Date.now()
+    async addSale(quota, opensAt = new Date(Date.now() - HOUR_MS)) {
       const saleId = await stores.sales.add({
         productId,
         priceCents: 4_900,
         listPriceCents: 8_900,
         currency: 'USD',
         quota,
-        opensAt: new Date(nowMs - HOUR_MS),
-        closesAt: new Date(nowMs + 6 * HOUR_MS),
+        opensAt,
+        closesAt: new Date(Date.now() + 6 * HOUR_MS),
         // Nothing expires while it is measured and counted.
         paymentWindowSeconds: 4 * 3600,
+        // Everybody who asks for one of the units gets to try.
+        tokensPerUnit: 0,
       })
       const isWarm = async () => (await readStocks([saleId]))[0]?.state === 'open'
       await until(`sale ${saleId} is warmed`, isWarm, { withinMs: WARM_WITHIN_MS, signal })
       return saleId
     },
 
-    async generate(load) {
-      const answer = once(generator.child, 'message', { signal })
-      generator.child.send(load)
+    async startApis(count) {
+      return Promise.all(
+        Array.from({ length: count }, async (_, at) => {
+          const port = await freePort()
+          const { started, ready } = await runPackage('api', { as: `api-${at + 2}`, port })
+          await ready
+          return { origin: `http://127.0.0.1:${port}`, pid: started.pid, stop: () => started.stop() }
+        }),
+      )
+    },
+
+    async withoutWarmer(work) {
+      process.kill(warmer.pid, 'SIGSTOP')
       try {
-        const [result] = (await answer) as [LoadResult]
-        return result
-      } catch (error) {
-        signal.throwIfAborted()
-        throw error
+        return await work()
+      } finally {
+        process.kill(warmer.pid, 'SIGCONT')
       }
     },
+
+    generate: (load, onSteady) =>
+      ask<Load, LoadResult>(generator.child, load, {
+        signal,
+        ...(onSteady && { onMilestone: onSteady }),
+      }),
+
+    askProgram: (file, work) =>
+      askProgram(file, work, { env: { REDIS_URL: stores.redisUrl, NAMESPACE }, signal }),
 
     apiWarnings: () =>
       api

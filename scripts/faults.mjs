@@ -1,7 +1,6 @@
-import { parseArgs } from 'node:util'
-
 import { Interrupted, watchForInterrupt } from './interrupt.mjs'
 import { build, checkNode, prepare } from './prepare.mjs'
+import { readOptions, wholeNumber } from './read-options.mjs'
 import { createSteps, describe, StepFailed } from './steps.mjs'
 
 const HELP = `pnpm faults [options]
@@ -25,7 +24,7 @@ const HELP = `pnpm faults [options]
 const steps = createSteps()
 const signal = watchForInterrupt()
 try {
-  const options = readOptions()
+  const options = chooseOptions()
   if (options.help) {
     steps.say(HELP)
   } else {
@@ -51,11 +50,19 @@ try {
 // Nothing that is still open may keep a finished run from ending.
 process.exit()
 
-function readOptions() {
-  const args = process.argv.slice(2)
-  // pnpm, unlike npm, passes the dashes on.
-  if (args[0] === '--') args.shift()
-  const values = parse(args)
+function chooseOptions() {
+  const values = readOptions(
+    {
+      row: { type: 'string', multiple: true, default: [] },
+      list: { type: 'boolean', default: false },
+      runs: { type: 'string', default: '1' },
+      seconds: { type: 'string' },
+      seed: { type: 'string' },
+      'no-report': { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+    HELP,
+  )
   return {
     help: values.help,
     list: values.list,
@@ -68,36 +75,4 @@ function readOptions() {
         ? Math.floor(Math.random() * 1_000_000) + 1
         : wholeNumber('seed', values.seed, 2 ** 31 - 1),
   }
-}
-
-/** @param {string[]} args */
-function parse(args) {
-  try {
-    const { values } = parseArgs({
-      args,
-      options: {
-        row: { type: 'string', multiple: true, default: [] },
-        list: { type: 'boolean', default: false },
-        runs: { type: 'string', default: '1' },
-        seconds: { type: 'string' },
-        seed: { type: 'string' },
-        'no-report': { type: 'boolean', default: false },
-        help: { type: 'boolean', default: false },
-      },
-    })
-    return values
-  } catch (error) {
-    throw new StepFailed(`${/** @type {Error} */ (error).message}\n\n${HELP}`)
-  }
-}
-
-/**
- * @param {string} name
- * @param {string} text
- * @param {number} max
- */
-function wholeNumber(name, text, max) {
-  const number = Number(text)
-  if (/^\d+$/.test(text) && number >= 1 && number <= max) return number
-  throw new StepFailed(`--${name} must be a whole number from 1 to ${max}; it is "${text}".`)
 }

@@ -30,6 +30,22 @@ it(
     for (const name of ['bare', 'sold-out', 'buy', 'scarce', 'redlock', 'for-update', 'message-each']) {
       expect(report).toContain(`| ${name} |`)
     }
+    for (const step of ['page', 'login', 'token', 'buy', 'told', 'polled', 'paid']) {
+      expect(report).toContain(`| ${step} |`)
+    }
+    for (const dimension of [
+      'api processes',
+      'connections',
+      'sales at the same time',
+      'units of a sale',
+      'holds',
+    ]) {
+      expect(report).toMatch(new RegExp(`\\*\\*${dimension}[^*]*: (?:flat|not flat)`))
+    }
+    expect(report).toContain('## Overload')
+    for (const picture of ['requests.svg', 'cpu.svg', 'scale.svg']) {
+      expect(readFileSync(join(folder.path, picture), 'utf8')).toContain('</svg>')
+    }
   },
   RUN_WITHIN_MS,
 )

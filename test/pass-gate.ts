@@ -4,7 +4,7 @@ import { captchaKey } from '@blitzbuy/core/gate/gate-keys'
 import type { OwnStores } from '../packages/core/test/own-stores.ts'
 
 /** What the picture of a challenge shows: in Redis, where only the api and its tests look. */
-export async function readCaptcha(stores: OwnStores, captchaId: string): Promise<string> {
+export async function readCaptcha(stores: Pick<OwnStores, 'redis'>, captchaId: string): Promise<string> {
   const kept = await stores.redis.get(captchaKey(captchaId))
   const record = kept === null ? undefined : (JSON.parse(kept) as CaptchaRecord)
   if (record?.kind !== 'image') throw new Error(`there is no picture ${captchaId}`)

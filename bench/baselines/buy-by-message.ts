@@ -1,3 +1,5 @@
+import { mysqlCode } from '@blitzbuy/core/mysql/connect-mysql'
+
 import type { Buy, Textbook } from './textbook.ts'
 
 const QUEUE = 'textbook:orders'
@@ -16,12 +18,22 @@ export async function createBuyByMessage({ mysql, redis, rabbitmq }: Textbook): 
   const consumer = await rabbitmq.createChannel()
   await consumer.prefetch(PREFETCH)
   await consumer.consume(QUEUE, (message) => {
-    if (message) void place(String(message.content)).finally(() => consumer.ack(message))
+    if (!message) return
+    // Acknowledged when the row stands; else it comes again.
+    place(String(message.content)).then(
+      () => consumer.ack(message),
+      () => consumer.nack(message),
+    )
   })
 
   async function place(content: string): Promise<void> {
     const { saleId, buyer } = JSON.parse(content) as { saleId: number; buyer: string }
-    await mysql.query('INSERT INTO textbook_orders (sale_id, buyer) VALUES (?, ?)', [saleId, buyer])
+    try {
+      await mysql.query('INSERT INTO textbook_orders (sale_id, buyer) VALUES (?, ?)', [saleId, buyer])
+    } catch (error) {
+      // It stands already: its acknowledgement was lost.
+      if (mysqlCode(error) !== 'ER_DUP_ENTRY') throw error
+    }
   }
 
   return async (saleId, buyer) => {

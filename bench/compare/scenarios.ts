@@ -1,18 +1,8 @@
-/** In the order in which every round measures them: each is compared with the `bare` of its own round. */
-export const SCENARIOS = [
-  'bare',
-  'sold-out',
-  'buy',
-  'buy-cold',
-  'buy-placing',
-  'browse',
-  'redlock',
-  'for-update',
-  'message-each',
-] as const
-export type Scenario = (typeof SCENARIOS)[number]
+import type { COMPARED } from '../scenario-names.mjs'
 
-/** What each one should answer; anything else is worth a look. */
+export type Scenario = (typeof COMPARED)[number]
+
+/** What each one should answer: only that counts, and anything else but a refusal under load is worth a look. */
 export const EXPECTED_STATUS: Record<Scenario, string> = {
   bare: '202',
   'sold-out': '409',
@@ -38,7 +28,7 @@ export const MEANING: Record<Scenario, string> = {
   'message-each': 'textbook: a script per request, a confirmed message and a transaction per order',
 }
 
-/** The ways of the textbook, in a process of their own; see baselines/. */
+/** The ways of the textbook, in a process of their own; see bench/baselines. */
 export type Baseline = 'redlock' | 'for-update' | 'message-each'
 
 export function isBaseline(scenario: Scenario): scenario is Baseline {
@@ -48,11 +38,15 @@ export function isBaseline(scenario: Scenario): scenario is Baseline {
 /** One scenario in one round. */
 export interface Measurement {
   requests: number
+  /** Answers of the expected status, from when all connections stood. */
   requestsPerSecond: number
+  /** From the first request to the last answer. */
+  elapsedMs: number
   latenciesMs: Float64Array
   statuses: Record<string, number>
   unanswered: number
-  /** Of the process that answers; undefined where it cannot be read. */
+  lastAnswerAtMs: number
+  /** Of the process that answers, from when all connections stood; undefined where it cannot be read. */
   serverCpuUsPerRequest: number | undefined
   generatorBusy: number
   generatorCpu: number

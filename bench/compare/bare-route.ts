@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 
-import { SaleParams } from '../packages/api/src/schemas/identifiers.ts'
-import { OrderAnswer, PurchaseAnswer, PurchaseBody } from '../packages/api/src/schemas/orders.ts'
+import { SaleParams } from '../../packages/api/src/schemas/identifiers.ts'
+import { OrderAnswer, PurchaseAnswer, PurchaseBody } from '../../packages/api/src/schemas/orders.ts'
 
 /*
  * What everything else is measured against, in a process of its own: the purchase route's path, schemas, headers and

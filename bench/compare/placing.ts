@@ -4,7 +4,7 @@ import { performance } from 'node:perf_hooks'
 import type { Mysql } from '@blitzbuy/core/mysql/connect-mysql'
 import type { RowDataPacket } from 'mysql2/promise'
 
-import { percentile } from './summary.ts'
+import { percentile } from '../summary.ts'
 import type { Placing } from './scenarios.ts'
 
 /** What the rows of a sale say about how they came: both times are in them. */

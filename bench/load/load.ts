@@ -1,21 +1,28 @@
 /** A request from each of these shoppers, one after the other on so many connections. */
 export interface Load {
-  url: string
+  /** One api or several; connections and shoppers are dealt out to them evenly. */
+  origins: string[]
   /** A GET is anonymous and without a body. */
   method: 'GET' | 'POST'
+  /** Of each request, in the order of the shoppers; a single one is that of all. */
+  paths: string[]
   /** One Cookie header a request, none used twice. */
   cookies: string[]
   /** The purchase token of each of them, in the same order. */
   tokens: string[]
   connections: number
+  /** The answers that count. */
+  expected: string[]
 }
 
 /** What became of it, as the generator saw it. */
 export interface LoadResult {
   /** From the first request to the last answer. */
   elapsedMs: number
+  /** Answers that count, and how long they took to come, once all connections stood. */
+  steady: { good: number; answered: number; elapsedMs: number }
   latenciesMs: Float64Array
-  /** Answers by status. */
+  /** Answers by status, all of them. */
   statuses: Record<string, number>
   /** Requests without an answer: what they did is unknown. */
   unanswered: number
