@@ -87,8 +87,8 @@ export const ApiConfig = Type.Object({
   LIMIT_PURCHASE_RETRY: limitSetting('10/10'),
   LIMIT_NOT_FOUND: limitSetting('300/60'),
   // How late the event loop may be until requests are refused, in this order.
-  SHED_BROWSING_DELAY_MS: lateness('pages and lists', 200),
-  SHED_LOGINS_DELAY_MS: lateness('new logins', 400),
+  SHED_BROWSING_DELAY_MS: lateness('pages and lists', 150),
+  SHED_LOGINS_DELAY_MS: lateness('new logins', 300),
   SHED_PURCHASES_DELAY_MS: lateness('purchases and payments', 1_200),
   // Open streams of order events; who is refused one polls instead.
   STREAMS_MAX: Type.Integer({

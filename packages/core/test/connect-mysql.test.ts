@@ -47,7 +47,7 @@ it('lets who has done a part of something wait for the rest, however many do', a
     mysql.use(({ connection }) => connection.query('SELECT SLEEP(?)', [HELD_SECONDS]), DEADLINE_MS, standing)
   await hold('new')
 
-  const begun = Array.from({ length: 20 }, () => hold('begun'))
+  const begun = Array.from({ length: 40 }, () => hold('begun'))
   await expect(hold('new')).rejects.toBeInstanceOf(StoreAway)
   await Promise.all(begun)
 }, 30_000)

@@ -21,8 +21,8 @@ type Thresholds = Pick<
 >
 
 const SAMPLE_MS = 100
-/** By how much the share that is given up grows at each look while the loop is too late, and shrinks while it is not. */
-const SHARE_STEP = { up: 0.2, down: 0.05 }
+/** By how much the share that is given up grows in a second in which the loop is too late, and shrinks in another. */
+const SHARE_PER_SECOND = { up: 2, down: 0.5 }
 
 /**
  * Whoever reads is browsing and whoever writes is buying, except for these: somebody who logs in, and a buyer who
@@ -53,12 +53,18 @@ export default fp<{ thresholds: Thresholds }>(
     /** How many of the kinds that concerns: the first ones, because they are given up in order. */
     let givenUp = 0
 
+    let lookedAtMs = performance.now()
     const sample = setInterval(() => {
+      // A loop that is late comes by seldom, and must not be slow to give up for that.
+      const seconds = (performance.now() - lookedAtMs) / 1_000
+      lookedAtMs += seconds * 1_000
       const { eventLoopDelay } = app.memoryUsage()
       // Nothing was measured since the last look, as in a process' first moment: that says nothing.
       if (!Number.isFinite(eventLoopDelay)) return
       for (const [at, delayMs] of delaysMs.entries()) {
-        const share = (shares[at] ?? 0) + (eventLoopDelay > delayMs ? SHARE_STEP.up : -SHARE_STEP.down)
+        const share =
+          (shares[at] ?? 0) +
+          seconds * (eventLoopDelay > delayMs ? SHARE_PER_SECOND.up : -SHARE_PER_SECOND.down)
         shares[at] = Math.min(1, Math.max(0, share))
       }
       const now = shares.filter((share) => share > 0).length
