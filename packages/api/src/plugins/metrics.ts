@@ -10,6 +10,11 @@ declare module 'fastify' {
     isPurchase?: boolean
     /** It only tells that its path has other methods. */
     isRefusal?: boolean
+    series?: RouteSeries
+  }
+  interface FastifyInstance {
+    /** For an answer that is written past Fastify, whose hooks then do not see it. */
+    countAnswer(request: FastifyRequest, status: number): void
   }
   interface FastifyRequest {
     beganAtMs: number
@@ -45,10 +50,16 @@ export default fp(
     })
     app.addHook('onRoute', (route) => {
       const [method] = [route.method].flat()
-      const hooks = [timing(route.config?.isRefusal ? unrouted : metrics.route(String(method), route.url))]
+      const series = route.config?.isRefusal ? unrouted : metrics.route(String(method), route.url)
+      route.config = { ...route.config, series }
+      const hooks = [timing(series)]
       if (route.config?.isPurchase) hooks.push(countTry)
       route.onSend = [route.onSend ?? [], ...hooks].flat()
     })
+
+    app.decorate('countAnswer', (request, status) =>
+      count(request.routeOptions.config.series ?? unrouted, request.beganAtMs, status),
+    )
 
     function count(series: RouteSeries, beganAtMs: number, status: number): void {
       // A request so broken that no hook saw it begin.

@@ -15,8 +15,12 @@ export interface PlaceInLine {
 export interface HashLine {
   /** A place, or how long the line will take: it is full. */
   join(): PlaceInLine | LineFull
-  /** What `join` would say to who is sent away, or undefined: asked before a body is read. */
-  whenFull(): LineFull | undefined
+  /**
+   * What `join` would say to who is sent away, or undefined: asked before a body is read.
+   *
+   * @param letIn how many were let in so and are not gone yet: most of them have not joined so far
+   */
+  whenFull(letIn?: number): LineFull | undefined
 }
 
 export interface LineFull {
@@ -52,10 +56,12 @@ export function createHashLine({ atOnce, waitingMax }: HashLineLimits): HashLine
     else working -= 1
   }
 
-  const whenFull = (): LineFull | undefined =>
-    inLine >= atOnce + waitingMax
-      ? { kind: 'overloaded', retryAfterMs: Math.ceil((inLine / atOnce) * hashMs) }
+  const whenFull = (letIn = 0): LineFull | undefined => {
+    const count = Math.max(inLine, letIn)
+    return count >= atOnce + waitingMax
+      ? { kind: 'overloaded', retryAfterMs: Math.ceil((count / atOnce) * hashMs) }
       : undefined
+  }
 
   return {
     whenFull,
