@@ -2,6 +2,7 @@ import { createLog } from '@blitzbuy/core/log'
 import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+import { readCaptcha } from '../../../test/pass-gate.ts'
 import { addWarmSale } from '../../core/test/own-stores.ts'
 import { buildApi } from '../src/app.ts'
 import { en } from '../src/messages/en.ts'
@@ -87,6 +88,38 @@ describe('the cookie of a chosen language', () => {
       headers: { ...HTML, cookie: '__Host-blitz-lang=zh-CN' },
     })
     expect(page.body).toContain('<html lang="zh-CN">')
+  })
+})
+
+describe('a form over https', () => {
+  it('of the human check sets the token’s cookie for that sale alone, and Buy takes it', async () => {
+    const saleId = await addWarmSale(api.stores)
+    const shopper = await newShopper(api)
+    const headers = { ...HTML, cookie: `__Host-${shopper.cookie}`, 'x-forwarded-for': shopper.address }
+    const page = await secure.inject({ url: `/sales/${saleId}/check`, headers })
+    const valueOf = (name: string) => new RegExp(`name="${name}" value="([^"]+)"`).exec(page.body)?.[1] ?? ''
+    const [formToken, captchaId] = [valueOf('formToken'), valueOf('captchaId')]
+    const submit = (url: string, fields: Record<string, string>, cookie: string) =>
+      secure.inject({
+        method: 'POST',
+        url,
+        headers: { ...headers, ...FORM, origin: 'https://shop.test', cookie },
+        payload: form({ formToken, ...fields }),
+      })
+    const answer = await readCaptcha(api.stores, captchaId)
+    const cookie = `${headers.cookie}; ${cookieOf(page)}`
+    const solved = await submit(`/sales/${saleId}/check`, { captchaId, answer }, cookie)
+    expect(solved.cookies).toContainEqual(
+      expect.objectContaining({
+        name: '__Secure-blitz-token',
+        path: `/sales/${saleId}`,
+        secure: true,
+        httpOnly: true,
+        sameSite: 'Lax',
+      }),
+    )
+    const bought = await submit(`/sales/${saleId}/buy`, {}, `${cookie}; ${cookieOf(solved)}`)
+    expect(bought.headers.location).toMatch(/^\/orders\//)
   })
 })
 

@@ -14,11 +14,18 @@ interface CheckRoute {
 }
 
 /** Carries the purchase token where no script can hold it; sent to its sale's pages only. */
-export const TOKEN_COOKIE = 'blitz-token'
+const TOKEN_COOKIE = 'blitz-token'
+/** Over https. Not `__Host-`, which would send it to every page. */
+const SECURE_TOKEN_COOKIE = `__Secure-${TOKEN_COOKIE}`
+
+export function readTokenCookie({ cookies }: FastifyRequest): string | undefined {
+  return cookies[SECURE_TOKEN_COOKIE] ?? cookies[TOKEN_COOKIE]
+}
 
 /** The human check for browsers without our script: a page with the picture, and a form for the answer. */
 const checkPages: FastifyPluginAsync<{ publicOrigin: string }> = async (app, { publicOrigin }) => {
   const { humanCheck, strikes, tokenPlaces, saleViews, clock } = app.core
+  const isHttps = publicOrigin.startsWith('https:')
 
   app.get<CheckRoute>('/sales/:saleId/check', { onRequest: app.limits.challenge }, async (request, reply) => {
     const sale = await findSale(request.params.saleId)
@@ -43,11 +50,11 @@ const checkPages: FastifyPluginAsync<{ publicOrigin: string }> = async (app, { p
     switch (outcome.kind) {
       case 'held':
         return reply
-          .setCookie(TOKEN_COOKIE, outcome.purchaseToken, {
+          .setCookie(isHttps ? SECURE_TOKEN_COOKIE : TOKEN_COOKIE, outcome.purchaseToken, {
             path: `/sales/${sale.saleId}`,
             httpOnly: true,
             sameSite: 'lax',
-            secure: publicOrigin.startsWith('https:'),
+            secure: isHttps,
             maxAge: Math.ceil((outcome.expiresAtMs - clock.nowMs()) / 1000),
           })
           .redirect(`/sales/${sale.saleId}`, 303)

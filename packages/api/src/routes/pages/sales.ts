@@ -10,7 +10,7 @@ import { SALE_CONTROLS } from '../../sale-controls.ts'
 import type { SaleView } from '../../sale-views.ts'
 import { readSaleId } from '../../schemas/identifiers.ts'
 import { viewerState, type ViewerState } from '../../viewer-state.ts'
-import { TOKEN_COOKIE } from './checks.ts'
+import { readTokenCookie } from './checks.ts'
 import { readField } from './form-fields.ts'
 import { noticeQuery, noticeText } from './notices.ts'
 import { requireLogin } from './require-login.ts'
@@ -182,7 +182,7 @@ const salePages: FastifyPluginAsync = async (app) => {
     userId: number,
   ): Promise<number | string> {
     const { saleId } = sale
-    const carried = purchaseTokens.read(request.cookies[TOKEN_COOKIE], saleId, userId, clock.nowMs())
+    const carried = purchaseTokens.read(readTokenCookie(request), saleId, userId, clock.nowMs())
     if (carried.kind === 'valid') return carried.issuedAtMs
     const [order, place] = await Promise.all([
       readOrder.liveIn(saleId, userId),
