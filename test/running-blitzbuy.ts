@@ -1,5 +1,4 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
@@ -7,6 +6,7 @@ import { afterAll, vi } from 'vitest'
 
 import type { OwnStores } from '../packages/core/test/own-stores.ts'
 import { findFreePort, isPortFree } from '../scripts/stores/ports.ts'
+import { ownSecrets } from './own-secrets.ts'
 
 export type PackageName = 'api' | 'order-worker' | 'stock-warmer'
 
@@ -34,13 +34,7 @@ export const NEVER_SHED = {
 
 /** Starts processes on a test file's own stores; whatever still runs is ended after the tests. */
 export function useProcesses(stores: OwnStores, changes: Record<string, string> = {}) {
-  const secrets = {
-    SESSION_SECRETS: secret(),
-    ORDER_ID_SECRETS: secret(),
-    PURCHASE_TOKEN_SECRETS: secret(),
-    PAYMENT_CALLBACK_SECRETS: secret(),
-    SECOND_FACTOR_SECRETS: secret(),
-  }
+  const secrets = ownSecrets()
   const running: ChildProcess[] = []
   const takenPorts = new Set<number>()
   afterAll(async () => {
@@ -161,8 +155,4 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   const ended = once(child, 'exit')
   child.kill(signal)
   if (signal === 'SIGTERM' || signal === 'SIGKILL' || signal === 'SIGINT') await ended
-}
-
-function secret(): string {
-  return randomBytes(32).toString('base64url')
 }

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -21,6 +20,7 @@ import { createHistory, type History } from './history.ts'
 import { createFaultProcess, type FaultProcess, type Role } from './processes.ts'
 import { startProxy, type Proxy } from './proxy.ts'
 import { untilTrue } from './until-true.ts'
+import { ownSecrets } from '../own-secrets.ts'
 
 const NAMESPACE = 'faults'
 const STORE_TIMEOUT_MS = 10_000
@@ -83,13 +83,7 @@ export async function startFaultSystem(options: FaultSystemOptions): Promise<Fau
 
   const history = createHistory()
   const record = createProcessRecord(join(folder, `faults${RECORD_ENDING}`))
-  const secrets = {
-    SESSION_SECRETS: secret(),
-    ORDER_ID_SECRETS: secret(),
-    PURCHASE_TOKEN_SECRETS: secret(),
-    PAYMENT_CALLBACK_SECRETS: secret(),
-    SECOND_FACTOR_SECRETS: secret(),
-  }
+  const secrets = ownSecrets()
   const takenPorts = new Set<number>()
   const freePort = async (): Promise<string> => {
     const port = await findFreePort(takenPorts)
@@ -289,8 +283,4 @@ export async function startFaultSystem(options: FaultSystemOptions): Promise<Fau
   // A queue that was declared a moment ago comes back empty after a kill -9 of the broker.
   await pause(2_000)
   return system
-}
-
-function secret(): string {
-  return randomBytes(32).toString('base64url')
 }

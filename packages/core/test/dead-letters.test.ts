@@ -1,30 +1,19 @@
-import { createLog } from '@blitzbuy/core/log'
-import { connectBroker, type Broker } from '@blitzbuy/core/rabbitmq/connect-broker'
 import { createDeadLetters, DeadLettersInHand } from '@blitzbuy/core/rabbitmq/dead-letters'
 import { createPublishDeadLetter } from '@blitzbuy/core/rabbitmq/publish'
 import { createLookAtQueue } from '@blitzbuy/core/rabbitmq/queue-look'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 
+import { useOwnPublisher } from './own-publisher.ts'
 import { useOwnStores } from './own-stores.ts'
 
 const stores = useOwnStores()
-const log = createLog({ name: 'test', level: 'fatal' })
-let publisher: Broker
-
-beforeAll(async () => {
-  publisher = connectBroker({ url: stores.amqpUrl, namespace: stores.namespace, role: 'publisher', log })
-  await publisher.connected
-}, 30_000)
-afterAll(async () => {
-  await (await publisher.connected).nuke()
-  await publisher.close()
-}, 30_000)
+const publisher = useOwnPublisher(stores)
 
 const letters = () => createDeadLetters({ url: stores.amqpUrl, namespace: stores.namespace })
 const bodies = async (limit = 1_000) => (await letters().list(limit)).map(({ body }) => String(body))
 
 async function publishSome(count: number, prefix: string): Promise<string[]> {
-  const publish = createPublishDeadLetter(publisher)
+  const publish = createPublishDeadLetter(publisher.broker)
   const made = Array.from({ length: count }, (_, at) => `${prefix}${at}`)
   for (const body of made)
     await publish(Buffer.from(body), {

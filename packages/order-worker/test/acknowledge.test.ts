@@ -3,12 +3,13 @@ import { createLog } from '@blitzbuy/core/log'
 import { createOrders } from '@blitzbuy/core/order/orders'
 import { createPlaceReservations } from '@blitzbuy/core/order/place-reservations'
 import { createRejectReservations } from '@blitzbuy/core/order/reject-reservations'
-import { connectBroker, type Broker } from '@blitzbuy/core/rabbitmq/connect-broker'
+import { connectBroker } from '@blitzbuy/core/rabbitmq/connect-broker'
 import { createPublishReservations } from '@blitzbuy/core/rabbitmq/publish'
 import { createLookAtQueue } from '@blitzbuy/core/rabbitmq/queue-look'
 import { createReserve } from '@blitzbuy/core/stock/reserve'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 
+import { useOwnPublisher } from '../../core/test/own-publisher.ts'
 import { addWarmSale, newUserId, useOwnStores } from '../../core/test/own-stores.ts'
 import { subscribeToReservations } from '../src/subscriptions/place-reservations.ts'
 import { createWorkOffReservations } from '../src/work-off-reservations.ts'
@@ -16,15 +17,7 @@ import { createWorkerMetrics } from '../src/worker-metrics.ts'
 
 const stores = useOwnStores()
 const log = createLog({ name: 'order-worker', level: 'fatal' })
-let publisher: Broker
-beforeAll(async () => {
-  publisher = connectBroker({ url: stores.amqpUrl, namespace: stores.namespace, role: 'publisher', log })
-  await publisher.connected
-}, 30_000)
-afterAll(async () => {
-  await (await publisher.connected).nuke()
-  await publisher.close()
-}, 30_000)
+const publisher = useOwnPublisher(stores)
 
 it('keeps a message on the queue until Redis was told: a worker that ends before leaves it to the next one', async () => {
   const saleId = await addWarmSale(stores)
@@ -52,7 +45,7 @@ it('keeps a message on the queue until Redis was told: a worker that ends before
     log,
   })
   const message = { v: 1, saleId, epoch: 1, reservations: [{ ...asked, reservedAtMs: nowMs }] }
-  await createPublishReservations(publisher)(Buffer.from(JSON.stringify(message)), 5_000)
+  await createPublishReservations(publisher.broker)(Buffer.from(JSON.stringify(message)), 5_000)
   await expect.poll(() => toldCount, { timeout: 10_000 }).toBeGreaterThan(0)
   expect(await createOrders(stores.mysql).find(asked.orderId)).toMatchObject({ state: 'awaiting_payment' })
 

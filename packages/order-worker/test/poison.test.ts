@@ -13,6 +13,7 @@ import { stockKeys } from '@blitzbuy/core/stock/stock-keys'
 import { StoreAway } from '@blitzbuy/core/errors'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+import { useOwnPublisher } from '../../core/test/own-publisher.ts'
 import { addWarmSale, newUserId, unitsLeft, useOwnStores } from '../../core/test/own-stores.ts'
 import { subscribeToReservations, type Subscription } from '../src/subscriptions/place-reservations.ts'
 import { createWorkOffReservations, type Delivered } from '../src/work-off-reservations.ts'
@@ -24,8 +25,8 @@ const UNKNOWN_SALE = 4_000_000_000
 
 const stores = useOwnStores()
 const log = createLog({ name: 'order-worker', level: 'fatal' })
+const publisher = useOwnPublisher(stores)
 let broker: Broker
-let publisher: Broker
 let subscription: Subscription
 
 const workOffWith = (publishDeadLetter: ReturnType<typeof createPublishDeadLetter>) =>
@@ -40,21 +41,17 @@ const workOffWith = (publishDeadLetter: ReturnType<typeof createPublishDeadLette
   })
 
 beforeAll(async () => {
-  const options = { url: stores.amqpUrl, namespace: stores.namespace, log }
-  broker = connectBroker({ ...options, role: 'consumer' })
-  publisher = connectBroker({ ...options, role: 'publisher' })
-  await publisher.connected
+  broker = connectBroker({ url: stores.amqpUrl, namespace: stores.namespace, role: 'consumer', log })
   subscription = await subscribeToReservations({
     metrics: createWorkerMetrics('unknown'),
     broker,
-    workOff: workOffWith(createPublishDeadLetter(publisher)),
+    workOff: workOffWith(createPublishDeadLetter(publisher.broker)),
     log,
   })
 }, 30_000)
 afterAll(async () => {
   await subscription.close()
-  await (await publisher.connected).nuke()
-  await Promise.all([broker.close(), publisher.close()])
+  await broker.close()
 }, 30_000)
 
 let made = 0
@@ -75,7 +72,7 @@ async function reserveSome(saleId: number, count: number): Promise<Reservation[]
 }
 
 const publish = (message: object) =>
-  createPublishReservations(publisher)(Buffer.from(JSON.stringify(message)), 5_000)
+  createPublishReservations(publisher.broker)(Buffer.from(JSON.stringify(message)), 5_000)
 const messageOf = (saleId: number, reservations: Reservation[]) => ({ v: 1, saleId, epoch: 1, reservations })
 
 const stateOf = async (orderId: string) => (await createOrders(stores.mysql).find(orderId))?.state
@@ -141,7 +138,7 @@ describe('a body that nobody can read', () => {
     const bodies = ['no JSON {', JSON.stringify({ ...messageOf(saleId, [other]), v: 2 })]
 
     await Promise.all([
-      ...bodies.map((body) => createPublishReservations(publisher)(Buffer.from(body), 5_000)),
+      ...bodies.map((body) => createPublishReservations(publisher.broker)(Buffer.from(body), 5_000)),
       publish(messageOf(saleId, [good])),
     ])
 
@@ -242,12 +239,15 @@ describe('a dead letter that is published again', () => {
     await publish(messageOf(saleId, [bad]))
     await expect.poll(() => stateOf(bad.orderId), { timeout: 10_000 }).toBe('rejected')
     // An older release could not read it.
-    await createPublishDeadLetter(publisher)(Buffer.from(JSON.stringify(messageOf(saleId, [healthy]))), {
-      cause: 'unreadable',
-      detail: 'v must be 0',
-      originalMessageId: 'from-an-older-release',
-      diedAtMs: Date.now(),
-    })
+    await createPublishDeadLetter(publisher.broker)(
+      Buffer.from(JSON.stringify(messageOf(saleId, [healthy]))),
+      {
+        cause: 'unreadable',
+        detail: 'v must be 0',
+        originalMessageId: 'from-an-older-release',
+        diedAtMs: Date.now(),
+      },
+    )
     const mine = await lettersOf(
       ({ saleId: ofSale, originalMessageId }) =>
         ofSale === saleId || originalMessageId === 'from-an-older-release',
