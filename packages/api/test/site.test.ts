@@ -72,7 +72,7 @@ describe('the route table', () => {
   }
   const routes = () =>
     [...api.app.methodsByUrl]
-      // Operators' routes are all alike, and tried one by one in operators.test.ts.
+      // Operators' routes are all alike, and tried one by one in operator-logins.test.ts.
       .filter(([url]) => !/^(?:\/assets|\/admin|\/api\/v1\/admin)(?:\/|$)/.test(url))
       .flatMap(([url, methods]) =>
         [...methods].filter((method) => method !== 'HEAD').map((method) => `${method} ${url}`),
