@@ -15,7 +15,8 @@ export interface Subscription {
   close(): Promise<void>
 }
 
-const RESERVATIONS_PER_BATCH = 1_000
+/** Twice as many place a tenth more, but keep the row of the sale locked for twice as long (docs/speed.md). */
+const RESERVATIONS_PER_BATCH = 2_000
 const LINGER_MS = 3
 const SUBSCRIBE_AGAIN_MS = 500
 
