@@ -1,17 +1,19 @@
+import { stockKeys } from '@blitzbuy/core/stock/stock-keys'
 import type { RowDataPacket } from 'mysql2/promise'
 import { beforeAll, describe, expect, it } from 'vitest'
 
-import { useOwnStores } from '../packages/core/test/own-stores.ts'
+import { addWarmSale, useOwnStores } from '../packages/core/test/own-stores.ts'
 import { runBlitz } from './run-blitz.ts'
 import { useProcesses, type RunningProcess } from './running-blitzbuy.ts'
-import { buy, makeShoppers, passGates, readOrder } from './shoppers.ts'
+import { buy, makeShoppers, passGates, readOrder, type Shopper } from './shoppers.ts'
 
 const stores = useOwnStores()
 const processes = useProcesses(stores)
 let api: RunningProcess
+let worker: RunningProcess
 
 beforeAll(async () => {
-  ;[api] = await Promise.all([
+  ;[api, worker] = await Promise.all([
     processes.startReady('api'),
     processes.startReady('order-worker'),
     processes.startReady('stock-warmer'),
@@ -121,6 +123,41 @@ describe('with blitz alone', () => {
     expect((await blitz('unsettled', 'ls')).stderr).toContain('0 unsettled')
   }, 120_000)
 
+  it('what no worker decides is published again, and what Redis has lost is put back', async () => {
+    const saleId = await addWarmSale(stores, { quota: 2 })
+    const [buyer] = (await makeShoppers(stores, 1, () => api.origin, 100)) as [Shopper]
+    await passGates(stores, [buyer], saleId, () => api.origin)
+    const sale = String(saleId)
+    let orderId = ''
+    process.kill(worker.pid, 'SIGSTOP')
+    try {
+      orderId = (await buy(buyer, api.origin, saleId)).orderId ?? ''
+      expect((await blitz('unsettled', 'relay', '--sale', sale, '--dry-run')).stderr).toContain('1 unsettled')
+      expect((await blitz('unsettled', 'relay', '--sale', sale)).stderr).toContain(
+        '1 published again, 0 given up',
+      )
+    } finally {
+      process.kill(worker.pid, 'SIGCONT')
+    }
+    const stateNow = async () => (await readOrder(buyer, api.origin, orderId)).state
+    await expect.poll(stateNow, { timeout: 20_000 }).toBe('awaiting_payment')
+    const account = await stores.mysql.use(async ({ connection }) => {
+      const [[row]] = await connection.query<(RowDataPacket & { phone: string })[]>(
+        'SELECT phone FROM users WHERE id = ?',
+        [buyer.userId],
+      )
+      return row
+    })
+    const found = await blitz('order', 'find', '--phone', account?.phone ?? '', '--json')
+    expect(JSON.parse(found.stdout)).toMatchObject({ orderId, saleId, state: 'awaiting_payment' })
+
+    const { holds } = stockKeys(saleId)
+    await expect.poll(() => stores.redis.hlen(holds)).toBe(1)
+    await stores.redis.hdel(holds, orderId)
+    expect(await blitz('sale', 'reconcile', sale, '--repair')).toMatchObject({ code: 0 })
+    expect(await stores.redis.hkeys(holds)).toEqual([orderId])
+  }, 60_000)
+
   it('the first operator is made, found, given a new password and shut out, each in the audit log', async () => {
     const phone = '+86 138 0013 9001'
     const made = await json<{ userId: number; role: string; password: string }>(
@@ -150,17 +187,37 @@ describe('with blitz alone', () => {
     expect(reset).toMatchObject({ code: 0, stdout: '' })
     expect((await blitz('user', 'sessions', `${made.userId}`)).stderr).toContain('is logged in nowhere')
     expect(await logIn('a battery horse staples')).toBe(200)
+    expect((await blitz('user', 'reset-second-factor', `${made.userId}`)).stderr).toContain(
+      'has no second factor',
+    )
+    await stores.mysql.use(({ connection }) =>
+      connection.query("INSERT INTO second_factors (user_id, sealed_secret) VALUES (?, 'sealed')", [
+        made.userId,
+      ]),
+    )
+    expect(await blitz('user', 'reset-second-factor', `${made.userId}`)).toMatchObject({ code: 0 })
+    expect((await blitz('user', 'reset-second-factor', `${made.userId}`)).code).toBe(1)
+    expect((await blitz('order', 'find', '--phone', phone)).stderr).toContain(
+      `0 orders of user ${made.userId}`,
+    )
     expect((await blitz('user', 'disable', `${made.userId}`, '--reason', 'left')).code).toBe(0)
     await expect.poll(() => logIn('a battery horse staples'), { timeout: 5_000 }).toBe(403)
 
     const actions = await stores.mysql.use(async ({ connection }) => {
       const [rows] = await connection.query<(RowDataPacket & { action: string })[]>(
-        "SELECT action FROM audit_log WHERE subject = ? AND action LIKE 'user.%' ORDER BY id",
+        'SELECT action FROM audit_log WHERE subject = ? ORDER BY id',
         [`user:${made.userId}`],
       )
       return rows.map(({ action }) => action)
     })
-    expect(actions).toEqual(['user.create', 'user.reset-password', 'user.logout-all', 'user.disable'])
+    expect(actions).toEqual([
+      'user.create',
+      'user.reset-password',
+      'second-factor.reset',
+      'user.logout-all',
+      'blacklist.add',
+      'user.logout-all',
+    ])
   }, 60_000)
 
   it('settings are checked as a whole and printed without their secrets; tables are asked how far they are', async () => {

@@ -2,7 +2,7 @@ import { text } from 'node:stream/consumers'
 
 import { createBlacklistEntries } from '@blitzbuy/core/gate/blacklist-entries'
 import { userSubject } from '@blitzbuy/core/gate/blacklist-subject'
-import { writeAuditEntry } from '@blitzbuy/core/mysql/audit-log'
+import { createChangeBlacklist } from '@blitzbuy/core/gate/change-blacklist'
 import { isAcceptablePassword } from '@blitzbuy/core/user/password'
 import { createManageAccounts, newPassword, type ManageAccounts } from '@blitzbuy/core/user/manage-accounts'
 import { createSealer } from '@blitzbuy/core/user/sealed-secret'
@@ -182,20 +182,13 @@ async function disable(
   await withAccounts(async ({ accounts, origin, system }) => {
     if (!(await accounts.find({ userId })))
       throw new StepFailed(`There is no account ${userId} in ${origin}.`)
-    const subject = userSubject(userId)
-    const outcome = await createBlacklistEntries(system.redis).put([
-      { subject, cause: 'operator', reason, lastsMs: undefined },
-    ])
+    const blacklist = createChangeBlacklist({
+      mysql: system.mysql,
+      entries: createBlacklistEntries(system.redis),
+    })
+    const outcome = await blacklist.add([userSubject(userId)], { reason }, actorHere(actor))
     if (outcome === 'full') throw new StepFailed('The blacklist is full.')
     await accounts.endSessions(userId, actorHere(actor))
-    await system.mysql.use(({ connection }) =>
-      writeAuditEntry(connection, {
-        actor: actorHere(actor),
-        action: 'user.disable',
-        subject: `user:${userId}`,
-        details: { reason },
-      }),
-    )
     if (json) print(JSON.stringify({ userId, action: 'user.disable', reason }))
     say(
       `user ${userId} is logged out everywhere and lets nobody in; undone by: blitz blacklist remove --user ${userId}`,
