@@ -12,6 +12,9 @@ const IDLE_MS = 3_000
 const LATE_MS = 2_500
 const SLOW_CLIENTS = 300
 
+const HALF_A_LOGIN =
+  'POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n{'
+
 const stores = useOwnStores()
 const processes = useProcesses(stores, {
   HEADERS_TIMEOUT_MS: String(HEADERS_MS),
@@ -53,12 +56,7 @@ describe('a client that is slow on purpose', () => {
   it.each([
     ['sends nothing at all', '', '', HEADERS_MS],
     ['sends a header every now and then', 'GET / HTTP/1.1\r\nhost: x\r\n', 'x: y\r\n', HEADERS_MS],
-    [
-      'never ends its body',
-      'POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n{',
-      ' ',
-      REQUEST_MS,
-    ],
+    ['never ends its body', HALF_A_LOGIN, ' ', REQUEST_MS],
     [
       'sends chunks for ever',
       'POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n',
@@ -86,6 +84,26 @@ describe('a client that is slow on purpose', () => {
     }
     const p95 = tookMs.toSorted((a, b) => a - b)[Math.floor(tookMs.length * 0.95)] ?? 0
     expect(p95).toBeLessThan(500)
+  })
+
+  it('and holds back the bodies of more logins than may wait holds up nobody else’s for long', async () => {
+    // As long as it takes until its connection is closed; the places in the line are free again long before.
+    const slow = many(SLOW_CLIENTS, () => slowClient(HALF_A_LOGIN, ' '))
+    let isOver = false
+    void slow.then(() => (isOver = true))
+    const statuses: number[] = []
+    while (!isOver && statuses.at(-1) !== 401) {
+      const answer = await fetch(`${origin}/api/v1/auth/login`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ phone: '+12133734253', password: 'not the right one' }),
+      })
+      statuses.push(answer.status)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    expect(isOver).toBe(false)
+    expect(statuses.at(-1)).toBe(401)
+    await slow
   })
 
   it('and asks for a hundred things at once down one connection gets a hundred answers, in order', async () => {

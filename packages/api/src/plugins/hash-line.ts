@@ -1,4 +1,4 @@
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 
 import { problemOf } from '../refusals.ts'
@@ -11,11 +11,14 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** It may hash a password, and is not answered yet. */
     isLetIn: boolean
+    bodyTimer: NodeJS.Timeout | undefined
   }
 }
 
 /** In one turn of the event loop, before it looks after everybody else. */
 const REFUSED_AT_ONCE = 4
+/** A hundred bodies that never come would else hold up everybody's logins, for as long as a request may take. */
+const BODY_WITHIN_MS = 1_000
 
 interface Refused {
   reply: FastifyReply
@@ -64,13 +67,20 @@ export default fp(
     }
 
     app.decorateRequest('isLetIn', false)
+    app.decorateRequest('bodyTimer', undefined)
     let letIn = 0
+    const letOut = (request: FastifyRequest): void => {
+      clearTimeout(request.bodyTimer)
+      if (request.isLetIn) letIn -= 1
+      request.isLetIn = false
+    }
     app.addHook('onRequest', (request, reply, done) => {
       if (!request.routeOptions.config.hashesPassword) return done()
       const full = hashLine.whenFull(letIn)
       if (!full) {
         letIn += 1
         request.isLetIn = true
+        request.bodyTimer = setTimeout(letOut, BODY_WITHIN_MS, request)
         return done()
       }
       // It is answered in time, and must not be answered twice.
@@ -78,9 +88,13 @@ export default fp(
       aside.push({ reply, retryAfterMs: full.retryAfterMs })
       if (aside.length === 1) setImmediate(refuseSome)
     })
+    // The body is there. One that comes late goes on without its place, and may find the line full.
+    app.addHook('preValidation', (request, _reply, done) => {
+      clearTimeout(request.bodyTimer)
+      done()
+    })
     app.addHook('onSend', (request, _reply, _payload, done) => {
-      if (request.isLetIn) letIn -= 1
-      request.isLetIn = false
+      letOut(request)
       done()
     })
   },
