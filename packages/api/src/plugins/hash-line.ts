@@ -1,3 +1,6 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+
+import type { LineFull } from '@blitzbuy/core/user/hash-line'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 
@@ -15,36 +18,35 @@ declare module 'fastify' {
   }
 }
 
-/** In one turn of the event loop, before it looks after everybody else. */
-const REFUSED_AT_ONCE = 4
+/** Requests that are looked at in one turn of the event loop, before it looks after everybody else. */
+const AT_ONCE = 4
 /** A hundred bodies that never come would else hold up everybody's logins, for as long as a request may take. */
 const BODY_WITHIN_MS = 1_000
-
-interface Refused {
-  reply: FastifyReply
-  retryAfterMs: number
-}
 
 /**
  * In a storm of logins most are sent away: that must cost next to nothing, neither a session nor a trip nor reading
  * what they sent. So it is the first hook of all that belongs to persons, and answers past the hooks of an answer.
  *
- * Thousands of connections can become readable in one moment, before any of them has taken its place: so whoever is
- * let in counts. And a purchase beside them would wait until the last one is refused: so they are put aside, and
- * refused a few at a time.
+ * Thousands of connections can become readable in one moment. A purchase beside them would wait until the last one is
+ * refused: so they are only parsed then, and looked at a few at a time. None of them has taken its place in the line
+ * before the others are looked at: so whoever is let in counts.
  */
 export default fp(
   async (app) => {
     const { hashLine } = app.core
-    const aside: Refused[] = []
 
-    const refuseSome = (): void => {
-      for (const refused of aside.splice(0, REFUSED_AT_ONCE)) refuse(refused)
-      if (aside.length > 0) setImmediate(refuseSome)
-    }
+    const paths = new Set<string>()
+    app.addHook('onRoute', ({ url, config }) => {
+      if (config?.hashesPassword) paths.add(url)
+    })
+    app.addHook('onReady', (done) => {
+      takeAside(app.server, (url) => paths.has(url))
+      done()
+    })
 
-    const refuse = ({ reply, retryAfterMs }: Refused): void => {
-      const { request } = reply
+    const refuse = (request: FastifyRequest, reply: FastifyReply, { retryAfterMs }: LineFull): void => {
+      // Its deadline ends here: it must not be answered twice.
+      app.endAnswerTime.call(app, request, reply, undefined, () => undefined)
       const { status, body } = problemOf(
         { code: 'overloaded', retryAfterMs },
         request.id,
@@ -83,10 +85,7 @@ export default fp(
         request.bodyTimer = setTimeout(letOut, BODY_WITHIN_MS, request)
         return done()
       }
-      // It is answered in time, and must not be answered twice.
-      app.endAnswerTime.call(app, request, reply, undefined, () => undefined)
-      aside.push({ reply, retryAfterMs: full.retryAfterMs })
-      if (aside.length === 1) setImmediate(refuseSome)
+      refuse(request, reply, full)
     })
     // The body is there. One that comes late goes on without its place, and may find the line full.
     app.addHook('preValidation', (request, _reply, done) => {
@@ -100,3 +99,24 @@ export default fp(
   },
   { name: 'hash-line', dependencies: ['core', 'metrics', 'answer-within'] },
 )
+
+type OnRequest = (request: IncomingMessage, response: ServerResponse) => void
+
+/** Requests of these paths wait in front of Fastify, which then sees a few of them in each turn. */
+function takeAside(server: Server, isAside: (path: string) => boolean): void {
+  const [handle] = server.listeners('request') as OnRequest[]
+  if (!handle) throw new TypeError('the server has no listener for requests yet')
+  const aside: [IncomingMessage, ServerResponse][] = []
+  const handleSome = (): void => {
+    for (const [request, response] of aside.splice(0, AT_ONCE)) handle.call(server, request, response)
+    if (aside.length > 0) setImmediate(handleSome)
+  }
+  server.off('request', handle)
+  server.on('request', (request, response) => {
+    const url = request.url ?? ''
+    const query = url.indexOf('?')
+    if (!isAside(query < 0 ? url : url.slice(0, query))) return handle.call(server, request, response)
+    aside.push([request, response])
+    if (aside.length === 1) setImmediate(handleSome)
+  })
+}
