@@ -74,7 +74,9 @@ async function measureAll(system: BenchSystem, options: BenchOptions): Promise<B
     summary.comparison = take(await compare(system, loads, { ...options, crowd }))
   }
   if (studies.includes('journey')) {
-    const size = isQuick ? { people: 60, arriveWithinMs: 1_500 } : { people: 2_000, arriveWithinMs: 20_000 }
+    const size = isQuick
+      ? { people: 60, arriveWithinMs: 1_500, payWithinMs: 500 }
+      : { people: 2_000, arriveWithinMs: 20_000, payWithinMs: 20_000 }
     summary.journey = take(await measureJourney(system, loads, { ...size, steps, signal }))
   }
   if (studies.includes('scale')) {

@@ -21,6 +21,7 @@ export interface JourneyOptions {
   people: number
   /** They come over that time, and the sale opens a little after the last one. */
   arriveWithinMs: number
+  payWithinMs: number
 }
 
 export interface JourneySummary extends JourneyOptions {
@@ -43,6 +44,7 @@ export async function measureJourney(
   {
     people: count,
     arriveWithinMs,
+    payWithinMs,
     steps,
     signal,
   }: JourneyOptions & {
@@ -66,7 +68,7 @@ export async function measureJourney(
       }
     })
     const { password } = maker
-    const work: JourneyWork = { origin: origins.api, saleId, password, opensAtMs, people }
+    const work: JourneyWork = { origin: origins.api, saleId, password, opensAtMs, payWithinMs, people }
     const result = await system.askProgram<JourneyWork, JourneyResult>('journey/people.ts', work)
     await loads.untilAtRest(saleId, Date.now())
     await until('every payment is at rest', () => isMoneyAtRest(stores), {
@@ -82,7 +84,7 @@ export async function measureJourney(
     ]
     if (result.paid !== count) violations.push(`journey: ${result.paid} of ${count} people have paid`)
     note(`all paid ${(result.elapsedMs / 1000).toFixed(1)} s after the opening`)
-    return { summary: { people: count, arriveWithinMs, ...summarize(result) }, violations }
+    return { summary: { people: count, arriveWithinMs, payWithinMs, ...summarize(result) }, violations }
   })
 }
 

@@ -23,7 +23,7 @@ const READY_WITHIN_MS = 10_000
 const PRESSED_AFTER_MS = 20
 const PRESSED_WITHIN_MS = 500
 const TRIES_MAX = 40
-const PAID_WITHIN_MS = 30_000
+const PAID_WITHIN_MS = 60_000
 const PROVIDER_AGAIN_MS = 1_000
 const RETRY: Record<string, string> = { 'x-purchase-retry': '1' }
 
@@ -36,7 +36,8 @@ await redisReady(redis, READY_WITHIN_MS)
 
 answerAsks<JourneyWork, JourneyResult>(travel)
 
-async function travel({ origin, saleId, password, opensAtMs, people }: JourneyWork): Promise<JourneyResult> {
+async function travel(work: JourneyWork): Promise<JourneyResult> {
+  const { origin, saleId, password, opensAtMs, payWithinMs, people } = work
   const latencies = new Map<JourneyStep, number[]>(JOURNEY_STEPS.map((step) => [step, []]))
   const statuses = new Map<JourneyStep, Record<string, number>>(JOURNEY_STEPS.map((step) => [step, {}]))
   const stranded: Record<string, number> = {}
@@ -104,6 +105,7 @@ async function travel({ origin, saleId, password, opensAtMs, people }: JourneyWo
         : timed('polled', () => poll(browser, 'polled', orderPath, ({ state: now }) => now !== 'queued')))
       if (state !== 'awaiting_payment') throw new Error(`told: the order is ${state}`)
 
+      await pause(Math.random() * payWithinMs)
       const { paymentUrl = '' } = await timed('payment', () =>
         insist(browser, 'payment', `${orderPath}/payments`, 201, { body: {} }),
       )

@@ -40,6 +40,8 @@ export interface JourneyWork {
   saleId: number
   password: string
   opensAtMs: number
+  /** Nobody takes longer to find their card. */
+  payWithinMs: number
   people: Person[]
 }
 
