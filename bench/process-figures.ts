@@ -19,6 +19,16 @@ export function cpuTicks(stat: string): number {
   return Number(fields[14 - 3]) + Number(fields[15 - 3])
 }
 
+/**
+ * The CPU time that the thread has used so far that answers requests, to the microsecond; undefined where there is no
+ * /proc.
+ */
+export function mainThreadCpuUs(pid: number): number | undefined {
+  if (process.platform !== 'linux') return undefined
+  const [nanoseconds] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')
+  return Number(nanoseconds) / 1_000
+}
+
 /** What of a process is in memory now; undefined where there is no /proc. */
 export function residentBytes(pid: number): number | undefined {
   if (process.platform !== 'linux') return undefined

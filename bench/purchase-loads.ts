@@ -27,6 +27,7 @@ export interface Target {
   connections: number
   expected: string[]
   method?: Load['method']
+  bodies?: string[]
 }
 
 /** Loads of many shoppers, measured; and what must be true after them. */
@@ -52,6 +53,7 @@ export function createPurchaseLoads({ stores, maker, ...system }: BenchSystem, s
         origins: target.origins,
         method: target.method ?? 'POST',
         paths: target.paths,
+        ...(target.bodies && { bodies: target.bodies }),
         cookies: buyers.map(({ cookie }) => cookie),
         tokens,
         connections: Math.min(target.connections, buyers.length),

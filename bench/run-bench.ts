@@ -4,6 +4,7 @@ import type { Steps } from '../scripts/steps.mjs'
 import { makeTemporaryFolder } from '../scripts/stores/temporary-folder.ts'
 import { compare } from './compare/compare.ts'
 import type { Scenario } from './compare/scenarios.ts'
+import { measureGate } from './gate/gate.ts'
 import { measureJourney } from './journey/journey.ts'
 import { measureOverload } from './overload/overload.ts'
 import { createPurchaseLoads } from './purchase-loads.ts'
@@ -69,9 +70,16 @@ async function measureAll(system: BenchSystem, options: BenchOptions): Promise<B
     return summary
   }
   const summary: Partial<BenchSummary> = {}
+  if (!isQuick) await steps.step('The api draws its pictures', () => system.untilPicturesDrawn())
   if (scenarios.length > 0) {
     const crowd = !studies.includes('scarce') ? 0 : isQuick ? 2_000 : 20_000
     summary.comparison = take(await compare(system, loads, { ...options, crowd }))
+  }
+  if (studies.includes('gate')) {
+    const size = isQuick
+      ? { rounds: 1, purchases: 500, pictures: 50, logins: 5, settles: false }
+      : { rounds, purchases: 10_000, pictures: 400, logins: 50, settles: true }
+    summary.gate = take(await measureGate(system, loads, { ...size, steps, signal }))
   }
   if (studies.includes('journey')) {
     const size = isQuick

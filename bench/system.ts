@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+import { POOL_SIZE } from '@blitzbuy/core/gate/picture-pool'
 import { connectMysql } from '@blitzbuy/core/mysql/connect-mysql'
 import { migrateDatabase } from '@blitzbuy/core/mysql/migrate'
 import { connectRedis, redisReady } from '@blitzbuy/core/redis/connect-redis'
@@ -26,6 +27,7 @@ import { until } from './until.ts'
 const NAMESPACE = 'bench'
 const READY_WITHIN_MS = 30_000
 const WARM_WITHIN_MS = 15_000
+const DRAWN_WITHIN_MS = 120_000
 const STORE_TIMEOUT_MS = 20_000
 const HOUR_MS = 3_600_000
 
@@ -52,6 +54,8 @@ export interface BenchSystem {
   generate(load: Load, onSteady?: () => void): Promise<LoadResult>
   /** Asks a program of the bench, which is started for this one question. */
   askProgram<Work extends object, Result>(file: string, work: Work): Promise<Result>
+  /** Waits until the api has drawn its pictures: it does that for its first half minute, and whenever some were taken. */
+  untilPicturesDrawn(): Promise<void>
   /** What the api had to warn of. */
   apiWarnings(): string[]
 }
@@ -125,9 +129,8 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
     SECOND_FACTOR_SECRETS: secret(),
   }
 
-  const { pids, api, warmer, generator, runPackage, stopWorker, startWorker } = await steps.step(
-    'Processes',
-    async (note) => {
+  const { pids, api, apiHealthPort, warmer, generator, runPackage, stopWorker, startWorker } =
+    await steps.step('Processes', async (note) => {
       const env = {
         NODE_ENV: 'production',
         LOG_LEVEL: 'warn',
@@ -147,7 +150,7 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
         const ports = { PORT: port, HEALTH_PORT: healthPort }
         const started = run(as, [...NODE_FLAGS, ...flags, main], { ...env, ...ports })
         const readyUrl = `http://127.0.0.1:${healthPort}/readyz`
-        return { started, ready: answers(readyUrl, (status) => status === 200, signal) }
+        return { started, healthPort, ready: answers(readyUrl, (status) => status === 200, signal) }
       }
       const { profileFolder } = options
       const profiling = profileFolder ? ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`] : []
@@ -189,14 +192,14 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
       return {
         pids,
         api: api.started,
+        apiHealthPort: api.healthPort,
         warmer: warmer.started,
         generator,
         runPackage,
         stopWorker,
         startWorker,
       }
-    },
-  )
+    })
 
   const maker = await createShopperMaker({
     ...stores,
@@ -285,6 +288,19 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
 
     askProgram: (file, work) =>
       askProgram(file, work, { env: { REDIS_URL: stores.redisUrl, NAMESPACE }, signal }),
+
+    async untilPicturesDrawn() {
+      const areDrawn = async () => {
+        const answer = await fetch(`http://127.0.0.1:${apiHealthPort}/metrics`)
+        const [, count] = /^blitzbuy_captcha_pictures (\d+)$/m.exec(await answer.text()) ?? []
+        return Number(count) === POOL_SIZE
+      }
+      await until('the pool of pictures is full', areDrawn, {
+        withinMs: DRAWN_WITHIN_MS,
+        everyMs: 500,
+        signal,
+      })
+    },
 
     apiWarnings: () =>
       api

@@ -78,17 +78,19 @@ async function generate(load: Load, tell: () => void): Promise<LoadResult> {
 interface Share {
   method: Load['method']
   connections: number
-  shoppers: { path: string; cookie: string; token: string; address: string }[]
+  shoppers: { path: string; cookie: string; token: string; address: string; body: string }[]
 }
 
 /** What the api at this place in the list gets. */
-function shareOf({ origins, method, paths, cookies, tokens, connections }: Load, at: number): Share {
+function shareOf(load: Load, at: number): Share {
+  const { origins, method, paths, cookies, tokens, bodies, connections } = load
   const shoppers = cookies
     .map((cookie, shopper) => ({
       cookie,
       path: paths[shopper] ?? paths[0] ?? '/',
       token: tokens[shopper] ?? '',
       address: addressOf(shopper + 1),
+      body: bodies?.[shopper] ?? '{"quantity":1}',
     }))
     .filter((_, shopper) => shopper % origins.length === at)
   const rest = connections % origins.length
@@ -112,19 +114,20 @@ function fire(
         timeout: TIMEOUT_SECONDS,
         // autocannon looks only this often (ms) whether it has finished.
         sampleInt: 100,
-        ...(method === 'POST' && { headers: { 'content-type': 'application/json' }, body: '{"quantity":1}' }),
+        ...(method === 'POST' && { headers: { 'content-type': 'application/json' } }),
         requests: [
           {
             // Called for every request. One whose connection broke is not sent again: the next shopper's is.
             setupRequest(request) {
               const shopper = shoppers[sent]
               if (shopper === undefined) throw new Error(`more requests than the ${shoppers.length} shoppers`)
-              const { path, cookie, token, address } = shopper
+              const { path, cookie, token, address, body } = shopper
               sent += 1
               if (method === 'GET') return { ...request, path }
               return {
                 ...request,
                 path,
+                body,
                 headers: {
                   ...request.headers,
                   cookie,

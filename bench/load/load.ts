@@ -10,6 +10,8 @@ export interface Load {
   cookies: string[]
   /** The purchase token of each of them, in the same order. */
   tokens: string[]
+  /** Of a POST, in the same order; one unit is bought where there are none. */
+  bodies?: string[]
   connections: number
   /** The answers that count. */
   expected: string[]

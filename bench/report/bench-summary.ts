@@ -2,6 +2,8 @@ import { cpus, totalmem } from 'node:os'
 
 import { comparisonSection } from '../compare/comparison-section.ts'
 import type { ComparisonSummary } from '../compare/summarize-comparison.ts'
+import { gateSection } from '../gate/gate-section.ts'
+import type { GateSummary } from '../gate/gate.ts'
 import { journeySection } from '../journey/journey-section.ts'
 import type { JourneySummary } from '../journey/journey.ts'
 import { overloadSection } from '../overload/overload-section.ts'
@@ -18,6 +20,7 @@ export interface BenchSummary {
   rounds: number
   connections: number
   comparison?: ComparisonSummary
+  gate?: GateSummary
   journey?: JourneySummary
   scale?: ScaleSummary
   overload?: OverloadSummary
@@ -36,9 +39,10 @@ export function describeMachine() {
 }
 
 export function readSections(summary: BenchSummary): Section[] {
-  const { comparison, journey, scale, overload } = summary
+  const { comparison, gate, journey, scale, overload } = summary
   return [
     ...(comparison ? [comparisonSection(comparison, summary)] : []),
+    ...(gate ? [gateSection(gate)] : []),
     ...(journey ? [journeySection(journey)] : []),
     ...(scale ? [scaleSection(scale)] : []),
     ...(overload ? [overloadSection(overload)] : []),

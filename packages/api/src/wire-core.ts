@@ -147,6 +147,12 @@ export function wireCore(config: ApiConfig, log: Logger, tracing?: Tracing) {
   const purchaseTokens = createPurchaseTokens(listOf(config.PURCHASE_TOKEN_SECRETS))
   const tokenPlaces = createTokenPlaces({ redis, tokens: purchaseTokens, clock })
   const pictures = createPicturePool({ size: POOL_SIZE })
+  addGauge(
+    metrics.registry,
+    'blitzbuy_captcha_pictures',
+    'Pictures that are drawn and not given out yet.',
+    () => pictures.readyCount(),
+  )
   const captchas = createCaptchas({ redis, pictures })
 
   const tries = createLoginTries(redis, {
