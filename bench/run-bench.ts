@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { performance } from 'node:perf_hooks'
 
 import type { Steps } from '../scripts/steps.mjs'
@@ -37,6 +38,8 @@ export async function runBench(options: BenchOptions): Promise<boolean> {
   const folder = await makeTemporaryFolder()
   const deaths = new AbortController()
   const signal = AbortSignal.any([options.signal, deaths.signal])
+  // Everything that waits for something listens to it, many at once.
+  setMaxListeners(0, signal)
   const stops: (() => Promise<void>)[] = []
   let summary: BenchSummary
   try {

@@ -45,7 +45,7 @@ const TRANSACTION_TRIES_MAX = 5
  * While the first in the line has waited for longer than this part of a deadline, or a new one would for longer than half
  * of it, whoever comes is refused at once: a reader before somebody who changes something.
  */
-const WAITED_SHARE_MAX = { read: 0.1, transaction: 0.2 }
+const WAITED_SHARE_MAX = { read: 0.2, transaction: 0.4 }
 const EXPECTED_SHARE_MAX = 0.5
 /** How much the newest borrower counts in the mean. */
 const MEAN_WEIGHT = 0.05
