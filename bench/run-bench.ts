@@ -32,6 +32,9 @@ export interface BenchOptions {
   signal: AbortSignal
 }
 
+/** Its points are many, and each shows its spread. */
+const SCALE_ROUNDS_MAX = 2
+
 /** @returns whether every invariant holds; the figures are printed either way. */
 export async function runBench(options: BenchOptions): Promise<boolean> {
   const { steps, reportFolder } = options
@@ -91,7 +94,9 @@ async function measureAll(system: BenchSystem, options: BenchOptions): Promise<B
     summary.journey = take(await measureJourney(system, loads, { ...size, steps, signal }))
   }
   if (studies.includes('scale')) {
-    summary.scale = take(await measureScale(system, loads, options))
+    summary.scale = take(
+      await measureScale(system, loads, { ...options, rounds: Math.min(rounds, SCALE_ROUNDS_MAX) }),
+    )
   }
   if (studies.includes('overload')) {
     const size = isQuick

@@ -8,6 +8,7 @@ import { migrateDatabase } from '@blitzbuy/core/mysql/migrate'
 import { connectRedis, redisReady } from '@blitzbuy/core/redis/connect-redis'
 import { createSales } from '@blitzbuy/core/sale/sales'
 import { createReadStocks } from '@blitzbuy/core/stock/read-stock'
+import { createWarmSale } from '@blitzbuy/core/stock/warm-sale'
 
 import type { OwnStores } from '../packages/core/test/own-stores.ts'
 import { createShopperMaker } from '../scripts/blitz/make-shoppers.ts'
@@ -47,6 +48,8 @@ export interface BenchSystem {
   addTextbookSale(quota: number): Promise<number>
   /** @returns the id of a sale that is in Redis; open now, unless it opens later. */
   addSale(quota: number, opensAt?: Date): Promise<number>
+  /** Several of these, open now. */
+  addSales(count: number, quota: number): Promise<number[]>
   /** More processes of the api, until they are stopped. */
   startApis(count: number): Promise<ExtraApi[]>
   /** What keeps Redis and MySQL together stands still meanwhile. */
@@ -212,6 +215,29 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
     imagePath: '/b.svg',
   })
   const readStocks = createReadStocks(stores.redis)
+  const warmSale = createWarmSale(stores)
+  /** Built at once and not when the stock-warmer comes to it, which compares hundreds of sales at the end of a run. */
+  async function addSale(quota: number, opensAt = new Date(Date.now() - HOUR_MS)): Promise<number> {
+    signal.throwIfAborted()
+    const saleId = await stores.sales.add({
+      productId,
+      priceCents: 4_900,
+      listPriceCents: 8_900,
+      currency: 'USD',
+      quota,
+      opensAt,
+      closesAt: new Date(Date.now() + 6 * HOUR_MS),
+      // Nothing expires while it is measured and counted.
+      paymentWindowSeconds: 4 * 3600,
+      // Everybody who asks for one of the units gets to try.
+      tokensPerUnit: 0,
+    })
+    await warmSale.build(saleId)
+    // Of two who build at the same time one is fenced.
+    const isWarm = async () => (await readStocks([saleId]))[0]?.state === 'open'
+    await until(`sale ${saleId} is warmed`, isWarm, { withinMs: WARM_WITHIN_MS, signal })
+    return saleId
+  }
   let textbookSales = 0
 
   return {
@@ -241,23 +267,12 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
       return tokenMaker.makeTokens(userIds)
     },
 
-    async addSale(quota, opensAt = new Date(Date.now() - HOUR_MS)) {
-      const saleId = await stores.sales.add({
-        productId,
-        priceCents: 4_900,
-        listPriceCents: 8_900,
-        currency: 'USD',
-        quota,
-        opensAt,
-        closesAt: new Date(Date.now() + 6 * HOUR_MS),
-        // Nothing expires while it is measured and counted.
-        paymentWindowSeconds: 4 * 3600,
-        // Everybody who asks for one of the units gets to try.
-        tokensPerUnit: 0,
-      })
-      const isWarm = async () => (await readStocks([saleId]))[0]?.state === 'open'
-      await until(`sale ${saleId} is warmed`, isWarm, { withinMs: WARM_WITHIN_MS, signal })
-      return saleId
+    addSale: (quota, opensAt) => addSale(quota, opensAt),
+
+    async addSales(count, quota) {
+      const saleIds: number[] = []
+      while (saleIds.length < count) saleIds.push(await addSale(quota))
+      return saleIds
     },
 
     async startApis(count) {

@@ -20,7 +20,7 @@ const HELP = `pnpm bench [options]
                      ${COMPARED.slice(1).join(', ')}, scarce;
                      each by itself: gate, journey, scale, overload
   --seconds N        about how long one round of one compared scenario takes, 1 to 60 (3)
-  --rounds N         how often each point is measured, 1 to 20 (3)
+  --rounds N         how often each is measured, 1 to 20 (3); a point of scale twice at most
   --connections N    shoppers who wait for an answer at the same time, 1 to 10000 (2000)
   --report FOLDER    writes report.md, report.json and pictures there
   --profile DIR      a CPU profile of the api, for Chrome's DevTools; it slows the api down
