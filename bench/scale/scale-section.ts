@@ -11,7 +11,7 @@ export function scaleSection({ rounds, dimensions }: ScaleSummary): Section {
         `connections stand until the last answer, of Redis until everything is settled. Medians of ${rounds} rounds in which ` +
         `the points took turns; in brackets the cheapest and the dearest round of both together. “Flat” means that no point is more ` +
         `than ${percent(FLAT_WITHIN)} from the middle between the cheapest and the dearest. MB are what is resident at the end ` +
-        `of the last round; Redis holds all earlier sales of the run as well.`,
+        `of the last round; Redis holds all earlier sales of the run as well. What refusals (503) cost is in the price of a purchase.`,
       ...dimensions.flatMap((dimension) => [
         `**${dimension.title}: ${inWords(dimension.verdict)}** ${dimension.what}`,
         {

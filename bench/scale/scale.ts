@@ -142,9 +142,11 @@ export async function measureScale(
     for (const status of Object.keys(measurement.statuses)) {
       if (!['202', '503'].includes(status)) violations.push(`scale: unexpected answers of ${status}`)
     }
+    const { serverCpuUsPerRequest } = measurement
     return {
-      apiCpuUs: measurement.serverCpuUsPerRequest,
-      redisCpuUs: (after.cpuUs - before.cpuUs) / requests,
+      // What refusals cost is in the price of a purchase: else many of them would make it look cheap.
+      apiCpuUs: serverCpuUsPerRequest && (serverCpuUsPerRequest * requests) / accepted,
+      redisCpuUs: (after.cpuUs - before.cpuUs) / accepted,
       measurement,
       apiBytes: sumOfKnown(apis.map(({ pid }) => residentBytes(pid))),
       redisBytes: after.residentBytes,
