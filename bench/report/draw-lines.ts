@@ -67,7 +67,7 @@ function drawPlot(
         'small',
       ),
     ),
-    `<polygon points="${upwards} ${downwards}" class="a band" stroke="none"/>`,
+    `<polygon points="${upwards} ${downwards}" class="a band"/>`,
     `<polyline points="${path(({ a }) => a)}" class="line a"/>`,
     `<polyline points="${path(({ b }) => b)}" class="line b"/>`,
     ...known.flatMap((point) => [
