@@ -198,6 +198,40 @@ describe('what Prometheus makes of it', () => {
     expect(check('config', join(docker, 'prometheus', 'prometheus.yml'))).toContain('SUCCESS')
   })
 
+  it('wrong passwords that come slowly and from everywhere are told of, those of every day are not', () => {
+    // For seven hours one in ten seconds, as people mistype; then one a second more, whoever sends them.
+    const told = {
+      exp_labels: { severity: 'ticket' },
+      exp_annotations: {
+        summary: 'Three times as many wrong passwords as in the hours before',
+        runbook: 'docs/operations.md#loginsfail',
+      },
+    }
+    const file = join(folder.path, 'logins-fail.json')
+    const rulesTest = {
+      rule_files: [alertsFile],
+      evaluation_interval: '1m',
+      tests: [
+        {
+          interval: '1m',
+          input_series: [
+            {
+              series: 'blitzbuy_login_total{result="credentials_invalid"}',
+              values: '0+6x420 2580+66x40',
+            },
+          ],
+          alert_rule_test: [
+            { alertname: 'LoginsFail', eval_time: '7h', exp_alerts: [] },
+            { alertname: 'LoginsFail', eval_time: '7h30m', exp_alerts: [told] },
+          ],
+        },
+      ],
+    }
+    // JSON is YAML too.
+    writeFileSync(file, JSON.stringify(rulesTest))
+    expect(execFileSync(promtool, ['test', 'rules', file], { encoding: 'utf8' })).toContain('SUCCESS')
+  })
+
   it('every alert leads to a section of the runbook, and the runbook has no others', () => {
     const rules = readFileSync(alertsFile, 'utf8')
     const alerts = [...rules.matchAll(/- alert: (\w+)/g)].map(([, name]) => name)
