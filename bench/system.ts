@@ -27,7 +27,7 @@ import { until } from './until.ts'
 
 const NAMESPACE = 'bench'
 const READY_WITHIN_MS = 30_000
-const WARM_WITHIN_MS = 15_000
+const WARM_WITHIN_MS = 60_000
 const DRAWN_WITHIN_MS = 120_000
 const STORE_TIMEOUT_MS = 20_000
 const HOUR_MS = 3_600_000
