@@ -129,6 +129,7 @@ describe('an operator with a browser', () => {
     const saleId = Number(/sales\/(\d+)/.exec(page.url())?.[1])
     const state = () => stores.redis.hget(`{sale:${saleId}}:stock`, 'state')
     await expect.poll(state, { timeout: 15_000 }).toBe('open')
+    await expect.poll(() => Date.now(), { timeout: 15_000 }).toBeGreaterThan(opensAtMs + 1_000)
 
     await page.goto(`/admin/sales/${saleId}/live`)
     await page.getByText('Live', { exact: true }).first().waitFor()

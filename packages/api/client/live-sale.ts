@@ -13,6 +13,7 @@ interface Figures {
   atMs: number
   stock?: { state: string; unitsLeft: number; quota: number }
   lastSecond: Second
+  skipped: Second[]
   times?: { p50Ms: number; p99Ms: number }
   figures?: {
     unsettledCount: number
@@ -59,6 +60,7 @@ export function watchSale(page: HTMLElement): void {
   source.addEventListener('figures', (event) => {
     latest = JSON.parse((event as MessageEvent<string>).data) as Figures
     const { second, outcomes } = latest.lastSecond
+    for (const earlier of latest.skipped) seconds.set(earlier.second, earlier.outcomes)
     seconds.set(second, outcomes)
     toSecond = Math.max(toSecond, second)
     seconds.delete(toSecond - HISTORY_SECONDS)

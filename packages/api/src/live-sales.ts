@@ -17,6 +17,8 @@ export interface LiveFigures {
   stock: Pick<StockSnapshot, 'state' | 'unitsLeft' | 'quota'> | undefined
   /** Tries of the last full second. */
   lastSecond: AttemptSecond
+  /** Those before it that no look has told of, because one look comes a little more than a second after the other. */
+  skipped: AttemptSecond[]
   /** Of the last ten seconds. */
   times: AttemptTimes | undefined
   /** From here on a few seconds old: these cost MySQL and RabbitMQ something. */
@@ -60,6 +62,8 @@ const RETRY_MS = 3_000
 interface Watched {
   streams: Map<Readable, Watcher>
   slow: Pick<LiveFigures, 'figures' | 'queueDepth'>
+  /** The newest second that all streams were told of. */
+  toldSecond: number
 }
 
 /** However many operators watch a sale on this instance, it is looked at once a second; a sale that nobody watches never. */
@@ -88,18 +92,19 @@ export function createLiveSales(deps: {
     return { figures, queueDepth: queue?.readyCount }
   }
 
-  async function readNow(saleId: number, slow: Watched['slow']): Promise<LiveFigures> {
+  async function readNow(saleId: number, slow: Watched['slow'], toldSecond = Infinity): Promise<LiveFigures> {
     const atMs = clock.nowMs()
     const second = Math.floor(atMs / 1000) - SETTLED_SECONDS
-    const [[stock], [lastSecond], times] = await Promise.all([
+    const [[stock], seconds, times] = await Promise.all([
       readStocks([saleId]),
-      attempts.read(saleId, second, second),
+      attempts.read(saleId, Math.min(second, toldSecond + 1), second),
       attempts.readTimes(second - TIMES_SECONDS + 1, second),
     ])
     return {
       atMs,
       stock: stock && { state: stock.state, unitsLeft: stock.unitsLeft, quota: stock.quota },
-      lastSecond: lastSecond ?? { second, outcomes: {} },
+      lastSecond: seconds.find((one) => one.second === second) ?? { second, outcomes: {} },
+      skipped: seconds.filter((one) => one.second < second),
       times,
       ...slow,
     }
@@ -117,7 +122,8 @@ export function createLiveSales(deps: {
       [...watched].map(async ([saleId, sale]) => {
         if (isSlowTurn) await sendAway(sale)
         if (isSlowTurn) sale.slow = await readSlow(saleId)
-        const figures = await readNow(saleId, sale.slow)
+        const figures = await readNow(saleId, sale.slow, sale.toldSecond)
+        sale.toldSecond = figures.lastSecond.second
         for (const stream of sale.streams.keys()) send(stream, 'figures', figures)
       }),
     )
@@ -158,7 +164,11 @@ export function createLiveSales(deps: {
       const { saleId } = watcher
       const [history, slow] = await Promise.all([readHistory(saleId), readSlow(saleId)])
       const stream = new Readable({ read() {} })
-      const sale = watched.get(saleId) ?? { streams: new Map<Readable, Watcher>(), slow }
+      const sale = watched.get(saleId) ?? {
+        streams: new Map<Readable, Watcher>(),
+        slow,
+        toldSecond: history.toSecond,
+      }
       sale.streams.set(stream, watcher)
       watched.set(saleId, sale)
       stream.once('close', () => forget(saleId, stream))

@@ -20,7 +20,11 @@ beforeAll(async () => {
 
 interface Event {
   name: string
-  data: { lastSecond?: { outcomes: Record<string, number> }; stock?: { unitsLeft: number } }
+  data: {
+    lastSecond?: { second: number; outcomes: Record<string, number> }
+    skipped?: { second: number; outcomes: Record<string, number> }[]
+    stock?: { unitsLeft: number }
+  }
 }
 
 /** The events of a stream until one is what is waited for, or it ends. */
@@ -63,8 +67,8 @@ describe('the live page of a sale', () => {
     const seen: Record<string, number> = {}
     const listening = listen(saleId, operator.cookie, ({ name, data }) => {
       if (name !== 'figures') return false
-      for (const [outcome, count] of Object.entries(data.lastSecond?.outcomes ?? {}))
-        seen[outcome] = (seen[outcome] ?? 0) + count
+      for (const { outcomes } of [...(data.skipped ?? []), ...(data.lastSecond ? [data.lastSecond] : [])])
+        for (const [outcome, count] of Object.entries(outcomes)) seen[outcome] = (seen[outcome] ?? 0) + count
       return (seen['reserved'] ?? 0) + (seen['sold_out'] ?? 0) >= 4
     })
     for (const from of [api, other, other, api]) await buy(from, saleId)
