@@ -277,9 +277,10 @@ export async function startSystem(options: SystemOptions): Promise<BenchSystem> 
 
     async startApis(count) {
       return Promise.all(
-        Array.from({ length: count }, async (_, at) => {
+        Array.from({ length: count }, async () => {
           const port = await freePort()
-          const { started, ready } = await runPackage('api', { as: `api-${at + 2}`, port })
+          // A name of its own in the record: one that is there twice would be ended once.
+          const { started, ready } = await runPackage('api', { as: `api-${port}`, port })
           await ready
           return { origin: `http://127.0.0.1:${port}`, pid: started.pid, stop: () => started.stop() }
         }),

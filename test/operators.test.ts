@@ -143,13 +143,12 @@ describe('an operator with a browser', () => {
     const rush = startRush(buyers, 3, (buyer, index) =>
       buyOnce(buyer, (index % 2 === 0 ? api : other).origin, saleId),
     )
-    // On a busy machine a second of the chart may be lost, and none is there twice: see docs/decisions/0042.
     const untilSeen = (outcome: string) =>
       expect
         .poll(async () => Number(await page.locator(`[data-outcome="${outcome}"] td`).last().innerText()), {
           timeout: 20_000,
         })
-        .toSatisfy((seen: number) => seen > 15 && seen <= 30)
+        .toBe(30)
     await expect.poll(() => number(page, 'unitsLeft'), { timeout: 20_000 }).toBe(0)
     await untilSeen('reserved')
     await expect.poll(rush.made, { timeout: 30_000 }).toBe(buyers.length)
