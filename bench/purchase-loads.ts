@@ -28,6 +28,8 @@ export interface Target {
   expected: string[]
   method?: Load['method']
   bodies?: string[]
+  /** The generator takes a core of its own: only where no store needs it. */
+  isAwake?: boolean
 }
 
 /** Loads of many shoppers, measured; and what must be true after them. */
@@ -54,6 +56,7 @@ export function createPurchaseLoads({ stores, maker, ...system }: BenchSystem, s
         method: target.method ?? 'POST',
         paths: target.paths,
         ...(target.bodies && { bodies: target.bodies }),
+        ...(target.isAwake && { isAwake: true }),
         cookies: buyers.map(({ cookie }) => cookie),
         tokens,
         connections: Math.min(target.connections, buyers.length),

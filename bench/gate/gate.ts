@@ -6,7 +6,7 @@ import { median } from '../summary.ts'
 import type { BenchSystem } from '../system.ts'
 
 /** What a shopper asks for, and what is measured of it. */
-export const GATE_STEPS = ['bare', 'gate', 'picture', 'login'] as const
+export const GATE_STEPS = ['bare', 'gate', 'puzzle', 'picture', 'login'] as const
 export type GateStep = (typeof GATE_STEPS)[number]
 
 export interface GateOptions {
@@ -36,12 +36,19 @@ export interface GateSummary extends GateOptions {
 /** Longer than this takes, and near enough for its stock to be in Redis and its checks to be given out. */
 const OPENS_AFTER_MS = 5 * 60_000
 const CONNECTIONS = 100
-const EXPECTED: Record<GateStep, string> = { bare: '202', gate: '409', picture: '201', login: '200' }
+const EXPECTED: Record<GateStep, string> = {
+  bare: '202',
+  gate: '409',
+  puzzle: '201',
+  picture: '201',
+  login: '200',
+}
 
 /**
  * What the gate costs, next to a route that does nothing.
  *
  * A purchase before the opening goes through all of the gate (blacklist, limits, session, purchase token) and no further.
+ * A human check with a puzzle for the browser is all that one with a picture is, except the picture.
  */
 export async function measureGate(
   system: BenchSystem,
@@ -64,19 +71,23 @@ export async function measureGate(
     const people = {
       bare: buyers,
       gate: buyers,
+      // Others than those of the pictures: each may ask for ten challenges a minute.
+      puzzle: buyers.slice(-pictures),
       picture: buyers.slice(0, pictures),
       login: owners,
     }[step]
     const path = {
       bare: purchasePath(saleId),
       gate: purchasePath(saleId),
+      puzzle: `/api/v1/sales/${saleId}/captchas`,
       picture: `/api/v1/sales/${saleId}/captchas`,
       login: '/api/v1/auth/login',
     }[step]
     const bodies = {
       bare: undefined,
       gate: undefined,
-      picture: people.map(() => '{}'),
+      puzzle: people.map(() => '{"kind":"work"}'),
+      picture: people.map(() => '{"kind":"image"}'),
       login: people.map(({ phone }) => JSON.stringify({ phone, password: maker.password })),
     }[step]
     return {
@@ -89,6 +100,8 @@ export async function measureGate(
         // One after the other: who logs in waits for a hash, not for others.
         connections: step === 'login' ? 1 : CONNECTIONS,
         expected: [EXPECTED[step]],
+        // Both make no trip, so no store wants the core that a generator takes which never sleeps.
+        isAwake: isBare || step === 'gate',
         ...(bodies && { bodies }),
       },
     }

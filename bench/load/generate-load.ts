@@ -55,7 +55,12 @@ async function generate(load: Load, tell: () => void): Promise<LoadResult> {
     if (answered === cookies.length) own = readOwnLoad()
   }
 
-  await Promise.all(origins.map((origin, at) => fire(origin, shareOf(load, at), take)))
+  const fallAsleep = load.isAwake ? stayAwake() : () => undefined
+  try {
+    await Promise.all(origins.map((origin, at) => fire(origin, shareOf(load, at), take)))
+  } finally {
+    fallAsleep()
+  }
 
   const { lastAnswerMs, cpu, loop } = own ?? readOwnLoad()
   const elapsedMs = lastAnswerMs - beganMs
@@ -73,6 +78,14 @@ async function generate(load: Load, tell: () => void): Promise<LoadResult> {
     generatorBusy: loop.utilization,
     generatorCpu: (cpu.user + cpu.system) / 1000 / elapsedMs,
   }
+}
+
+/** An event loop that always has something to do asks for answers without waiting for them. */
+function stayAwake(): () => void {
+  let isAwake = true
+  const turn = (): void => void (isAwake && setImmediate(turn))
+  turn()
+  return () => void (isAwake = false)
 }
 
 interface Share {

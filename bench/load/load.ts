@@ -13,6 +13,11 @@ export interface Load {
   /** Of a POST, in the same order; one unit is bought where there are none. */
   bodies?: string[]
   connections: number
+  /**
+   * The generator asks for answers all the time instead of sleeping until one comes. To wake a sleeper is work of the
+   * one who answers, of 5 to 20 µs; with it a slow server pays more for an answer than one that keeps the generator busy.
+   */
+  isAwake?: boolean
   /** The answers that count. */
   expected: string[]
 }
