@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -52,6 +52,24 @@ describe('the Dockerfile, step by step', () => {
       expect([path, existsSync(image(`app/${path}`))]).toEqual([path, false])
     }
   }, 240_000)
+
+  it('brings the code of its threads', async () => {
+    const core = image('app/node_modules/@blitzbuy/core/dist')
+    const script = image('use-threads.mjs')
+    writeFileSync(
+      script,
+      `import { createCaptchaDrawer } from '${core}/gate/draw-captcha.js'
+       import { createHashWorkers } from '${core}/user/hash-workers.js'
+       const drawer = createCaptchaDrawer()
+       const hashes = createHashWorkers(1)
+       // Threads alone keep no process alive.
+       const alive = setInterval(() => {}, 1_000)
+       const hash = await hashes.hash('correct horse')
+       console.log(await hashes.verify(hash, 'correct horse'), (await drawer.draw('ABCDEF')).length > 1_000)
+       clearInterval(alive)`,
+    )
+    expect((await runOrFail(process.execPath, [script])).trim()).toBe('true true')
+  }, 60_000)
 
   it('makes the tables with the command of the migrate service', async () => {
     const script = image('app/node_modules/@blitzbuy/core/dist/mysql/run-migrations.js')

@@ -10,6 +10,7 @@ import { createSharedBuckets } from '@blitzbuy/core/gate/limits'
 import { createStrikes, readStrikeRules } from '@blitzbuy/core/gate/strikes'
 import { createCaptchas } from '@blitzbuy/core/gate/captchas'
 import { createHumanCheck } from '@blitzbuy/core/gate/human-check'
+import { createCaptchaDrawer } from '@blitzbuy/core/gate/draw-captcha'
 import { createPicturePool, POOL_SIZE } from '@blitzbuy/core/gate/picture-pool'
 import { createPurchaseTokens } from '@blitzbuy/core/gate/purchase-tokens'
 import { createTokenPlaces } from '@blitzbuy/core/gate/token-places'
@@ -146,7 +147,8 @@ export function wireCore(config: ApiConfig, log: Logger, tracing?: Tracing) {
   const sales = createSales(mysql)
   const purchaseTokens = createPurchaseTokens(listOf(config.PURCHASE_TOKEN_SECRETS))
   const tokenPlaces = createTokenPlaces({ redis, tokens: purchaseTokens, clock })
-  const pictures = createPicturePool({ size: POOL_SIZE })
+  const drawer = createCaptchaDrawer()
+  const pictures = createPicturePool({ size: POOL_SIZE, draw: (text) => drawer.draw(text) })
   addGauge(
     metrics.registry,
     'blitzbuy_captcha_pictures',
@@ -221,6 +223,7 @@ export function wireCore(config: ApiConfig, log: Logger, tracing?: Tracing) {
     /** Buyers first, then what they need. */
     async close() {
       pictures.close()
+      await drawer.close()
       await hashWorkers.close()
       await orderStreams.close()
       await operators.live.close()

@@ -1,7 +1,6 @@
 import { randomInt } from 'node:crypto'
 
-import { renderAsync } from '@resvg/resvg-js'
-
+import { createJobThread } from '../job-thread.ts'
 import { LETTER_BOX, LETTER_SCALE, letterOutline, movePoints } from './letter-outline.ts'
 
 /** How far the letters are from where and what a program looks for. Each number is the most; the drawing takes any up to it. */
@@ -45,23 +44,22 @@ type Transform = (x: number, y: number) => Point
 /** From 0 up to 1, like Math.random, but nobody knows the next. */
 type Random = () => number
 
-/**
- * Draws a text as a PNG.
- *
- * Never as SVG: the paths of its letters name them to any program. Rasterised off the event loop, on the
- * thread pool; without the system's fonts, which would take four times as long to look through.
- */
-export async function drawCaptcha(
-  text: string,
-  style: CaptchaStyle = SERVED_STYLE,
-  random: Random = secretRandom,
-): Promise<Buffer> {
-  const image = await renderAsync(captchaSvg(text, style, random), {
-    font: { loadSystemFonts: false },
-    background: '#ffffff',
-    fitTo: { mode: 'zoom', value: PIXELS_PER_PX },
-  })
-  return image.asPng()
+export interface CaptchaDrawer {
+  /** Draws a text as a PNG. */
+  draw(text: string, style?: CaptchaStyle, random?: Random): Promise<Buffer>
+  close(): Promise<void>
+}
+
+/** Never as SVG: the paths of its letters name them to any program. Painted and compressed on a thread of its own. */
+export function createCaptchaDrawer(): CaptchaDrawer {
+  const thread = createJobThread<{ svg: string; pixelsPerPx: number }, Uint8Array>('rasterise.mjs')
+  return {
+    async draw(text, style = SERVED_STYLE, random = secretRandom) {
+      const svg = captchaSvg(text, style, random)
+      return Buffer.from(await thread.run({ svg, pixelsPerPx: PIXELS_PER_PX }))
+    },
+    close: () => thread.close(),
+  }
 }
 
 function secretRandom(): number {

@@ -1,5 +1,4 @@
 import { newCaptchaText } from './captcha-text.ts'
-import { drawCaptcha } from './draw-captcha.ts'
 
 export interface CaptchaPicture {
   text: string
@@ -17,7 +16,7 @@ export interface PicturePool {
 export interface PicturePoolOptions {
   /** Pictures kept ready; about 13 KB each. */
   size: number
-  draw?: (text: string) => Promise<Buffer>
+  draw: (text: string) => Promise<Buffer>
 }
 
 export const POOL_SIZE = 1_000
@@ -29,9 +28,9 @@ const RETRY_AFTER_FAULT_MS = 1_000
 /**
  * Pictures drawn before anybody asks for them, so that a rush costs nothing on the request path.
  *
- * One at a time, on the thread pool, and slowly while nobody waits: purchases come first.
+ * One at a time, and slowly while nobody waits: purchases come first.
  */
-export function createPicturePool({ size, draw = drawCaptcha }: PicturePoolOptions): PicturePool {
+export function createPicturePool({ size, draw }: PicturePoolOptions): PicturePool {
   const ready: CaptchaPicture[] = []
   const waiting: ((picture: CaptchaPicture | undefined) => void)[] = []
   let isClosed = false

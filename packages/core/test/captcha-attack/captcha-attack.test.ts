@@ -4,10 +4,10 @@ import { CAPTCHA_ALPHABET, CAPTCHA_LENGTH } from '@blitzbuy/core/gate/captcha-te
 import {
   CAPTCHA_WIDTH,
   PIXELS_PER_PX,
-  drawCaptcha,
+  createCaptchaDrawer,
   type CaptchaStyle,
 } from '@blitzbuy/core/gate/draw-captcha'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { inkOfPng, mended, opened, shrunk, type Ink } from './ink.ts'
 import { letterReader, templatesOf, type Poses } from './match-letters.ts'
@@ -57,12 +57,15 @@ const TREATMENTS: Record<string, (ink: Ink) => Ink> = {
   mendedAndOpened: (ink) => shrunk(opened(mended(ink, 2), 3), PIXELS_PER_PX),
 }
 
+const drawer = createCaptchaDrawer()
+afterAll(() => drawer.close())
+
 let upright: Ink[]
 let served: Record<string, Ink[]>
 beforeAll(async () => {
-  const plain = await drawAll((text) => drawCaptcha(text, UPRIGHT))
+  const plain = await drawAll((text) => drawer.draw(text, UPRIGHT))
   upright = plain.map((ink) => shrunk(ink, PIXELS_PER_PX))
-  const pictures = await drawAll((text) => drawCaptcha(text, undefined, numbersOf(text)))
+  const pictures = await drawAll((text) => drawer.draw(text, undefined, numbersOf(text)))
   served = Object.fromEntries(Object.entries(TREATMENTS).map(([name, treat]) => [name, pictures.map(treat)]))
 }, 60_000)
 
@@ -87,7 +90,7 @@ async function attack(name: string, read: (inks: Ink[]) => string[] | Promise<st
 async function readerOf(poses: Poses): Promise<(inks: Ink[]) => string[]> {
   const letters = new Map<string, Ink>()
   for (const character of CAPTCHA_ALPHABET)
-    letters.set(character, shrunk(inkOfPng(await drawCaptcha(character, UPRIGHT)), PIXELS_PER_PX))
+    letters.set(character, shrunk(inkOfPng(await drawer.draw(character, UPRIGHT)), PIXELS_PER_PX))
   const read = letterReader(templatesOf(letters), poses, {
     width: CAPTCHA_WIDTH,
     length: CAPTCHA_LENGTH,
