@@ -43,11 +43,29 @@ it('refuses at once who would wait for a connection for too long, and serves eve
 it('lets who has done a part of something wait for the rest, however many do', async () => {
   const mysql = connectMysql(inject('mysqlUrl'), { connectionLimit: LIMIT })
   onTestFinished(() => mysql.close())
-  const hold = (standing: 'new' | 'begun') =>
+  const hold = (standing: 'reads' | 'begun') =>
     mysql.use(({ connection }) => connection.query('SELECT SLEEP(?)', [HELD_SECONDS]), DEADLINE_MS, standing)
-  await hold('new')
+  await hold('reads')
 
   const begun = Array.from({ length: 40 }, () => hold('begun'))
-  await expect(hold('new')).rejects.toBeInstanceOf(StoreAway)
+  await expect(hold('reads')).rejects.toBeInstanceOf(StoreAway)
   await Promise.all(begun)
+}, 30_000)
+
+it('serves who has done a part of something before all who only wait', async () => {
+  const mysql = connectMysql(inject('mysqlUrl'), { connectionLimit: LIMIT })
+  onTestFinished(() => mysql.close())
+  const served: string[] = []
+  const hold = async (standing: 'changes' | 'begun') => {
+    await mysql.use(
+      ({ connection }) => connection.query('SELECT SLEEP(?)', [HELD_SECONDS]),
+      DEADLINE_MS,
+      standing,
+    )
+    served.push(standing)
+  }
+  const waiting = Array.from({ length: 8 }, () => hold('changes'))
+  await Promise.all([...waiting, hold('begun')])
+  // Two have connections already; of those who wait it is the first.
+  expect(served.indexOf('begun')).toBeLessThan(2 * LIMIT)
 }, 30_000)

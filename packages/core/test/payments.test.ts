@@ -77,7 +77,7 @@ async function placeOrder(changes: { paymentWindowSeconds?: number } = {}) {
 
 async function start(orderId: string): Promise<{ paymentId: number; providerRef: string }> {
   const started = await system.payments.start(orderId, `http://shop.test/orders/${orderId}`)
-  if (started.kind !== 'started') throw new Error(started.state)
+  if (started.kind !== 'started') throw new Error(started.kind)
   return { paymentId: started.paymentId, providerRef: started.paymentUrl.split('/').at(-1) ?? '' }
 }
 
@@ -113,10 +113,24 @@ async function strayMoney(): Promise<unknown[]> {
 
 describe('a payment', () => {
   it('that is started twice, also at once, is one payment', async () => {
-    const { orderId } = await placeOrder()
-    const begun = await Promise.all(Array.from({ length: 8 }, () => start(orderId)))
-    expect(new Set(begun.map(({ providerRef, paymentId }) => `${providerRef} ${paymentId}`)).size).toBe(1)
-    expect(await start(orderId)).toEqual(begun[0])
+    const placed = await placeOrders(await addWarmSale(stores, { quota: 10 }), 10)
+    for (const { orderId } of placed) {
+      const begun = await Promise.all(Array.from({ length: 8 }, () => start(orderId)))
+      expect(new Set(begun.map(({ providerRef, paymentId }) => `${providerRef} ${paymentId}`)).size).toBe(1)
+      expect(await start(orderId)).toEqual(begun[0])
+    }
+  })
+
+  it('of an order that was not placed yet is none, and leaves nothing behind', async () => {
+    const orderId = orderIds.mint(1, newUserId(), Date.now())
+    expect(await system.payments.start(orderId, 'http://shop.test')).toEqual({ kind: 'not_placed' })
+    const left = await stores.mysql.use(async ({ connection }) => {
+      const [rows] = await connection.query<RowDataPacket[]>('SELECT id FROM payments WHERE order_id = ?', [
+        orderId,
+      ])
+      return rows
+    })
+    expect(left).toEqual([])
   })
 
   it('pays its order once, however often the provider says so, also twice at once', async () => {

@@ -184,7 +184,7 @@ async function pay(orderId: string): Promise<boolean> {
   })
   const payments = createPayments({ mysql: stores.mysql, gateway })
   const started = await payments.start(orderId, 'http://shop.test/')
-  if (started.kind === 'not_payable') return false
+  if (started.kind !== 'started') return false
   const { paymentId } = started
   const order = await createOrders(stores.mysql).find(orderId)
   if (!order) throw new Error(`${orderId} is gone`)

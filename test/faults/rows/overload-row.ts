@@ -12,7 +12,10 @@ const PEOPLE = 150
 const OVERLOAD = 10
 const GOODPUT_MIN = 0.9
 const REFUSED_WITHIN_MS = 1_000
-const QUOTA = 4_000
+/** Much more than is bought: that a sale is sold out is quickly said, and would be no overload. */
+const QUOTA = 60_000
+/** Who buys at both apis in a second, at the very most. */
+const BUYERS_PER_SECOND_MAX = 1_200
 const PEAK_MS = 6_000
 const OVERLOAD_MS = 12_000
 /** Who came is gone, and so is what they left. */
@@ -54,7 +57,7 @@ async function come(
   forMs: number,
 ): Promise<{ goodputPerSecond: number; refusedP99Ms: number }> {
   const calls = createShopperCalls(system)
-  const shoppers = await system.makeShoppers(QUOTA)
+  const shoppers = await system.makeShoppers(people + (BUYERS_PER_SECOND_MAX * forMs) / 1_000)
   const work: CrowdWork = {
     origins: system.apis.map(({ origin }) => origin),
     saleId,
@@ -74,6 +77,7 @@ async function come(
   const result = await askProgram<CrowdWork, CrowdResult>('overload/crowd.ts', work, {
     signal: AbortSignal.timeout(forMs + 60_000),
   })
+  if (result.isShortOfBuyers) throw new Error(`${shoppers.length} buyers were too few for ${people} people`)
   for (const { userId, status, code, orderId, handoff, at, tookMs, origin } of result.purchases) {
     const beganMs = at - performance.timeOrigin
     const outcome = outcomeOf(status, code)

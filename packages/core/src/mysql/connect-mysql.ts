@@ -11,15 +11,20 @@ export interface Session {
   connection: Connection
 }
 
+/**
+ * How long somebody may wait for a connection when many do: who `reads` is refused before who `changes` something. What
+ * was `gathered` from many, and who has `begun` and goes on with what is done in part, is never refused, and comes first.
+ */
+export type Standing = 'reads' | 'changes' | 'gathered' | 'begun'
+
 export interface Mysql {
   /**
    * Runs `work` on one connection, within the deadline.
    *
-   * @param standing `begun`: it goes on with what is done in part, and waits for its connection however many do
    * @throws StoreAway when MySQL cannot be reached or does not answer in time.
    * @throws StoreCrowded when too many wait for a connection already.
    */
-  use<T>(work: (session: Session) => Promise<T>, deadlineMs?: number, standing?: 'new' | 'begun'): Promise<T>
+  use<T>(work: (session: Session) => Promise<T>, deadlineMs?: number, standing?: Standing): Promise<T>
   /**
    * The same inside one READ COMMITTED transaction, run again from its start after a deadlock or a lock wait.
    *
@@ -39,14 +44,21 @@ export interface PoolFigures {
   readonly holdSeconds: Buckets
 }
 
-const DEADLINE_MS = 1_500
+export const MYSQL_DEADLINE_MS = 1_500
+/** Somebody in the line for a connection. */
+interface Place {
+  sinceMs: number
+  enter: () => void
+}
+
 const TRANSACTION_TRIES_MAX = 5
 /**
  * While the first in the line has waited for longer than this part of a deadline, or a new one would for longer than half
  * of it, whoever comes is refused at once: a reader before somebody who changes something.
  */
-const WAITED_SHARE_MAX = { read: 0.2, transaction: 0.4 }
+const WAITED_SHARE_MAX = { reads: 0.1, changes: 0.2 }
 const EXPECTED_SHARE_MAX = 0.5
+const LINE_MAX = 1_000
 /** How much the newest borrower counts in the mean. */
 const MEAN_WEIGHT = 0.05
 
@@ -80,17 +92,20 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
     maxIdle: connectionLimit,
     // Longer than callers wait: opening that is given up again and again in an overload would never come to an end.
     connectTimeout: 5_000,
-    // Beyond this many waiting callers a new one is refused at once instead of piling up.
-    queueLimit: 1_000,
     timezone: 'Z',
     charset: 'utf8mb4_unicode_ci',
     // Without it an UPDATE that changes nothing counts as a change: every conditional update depends on this.
     flags: ['-FOUND_ROWS'],
   })
 
+  /** Who has a connection, or a place to get one. */
+  let placedCount = 0
   let usedCount = 0
-  /** In the order in which they get their connections. */
-  const waiting = new Set<{ sinceMs: number }>()
+  /** In the order in which they get their places. The pool has a line too, but that knows no order but its own. */
+  const firstLine = new Set<Place>()
+  const line = new Set<Place>()
+  /** The driver's connection is kept, what is wrapped around it is made at each borrowing. */
+  const sessions = new WeakMap<object, Session>()
   let meanHoldMs = 0
   const holdSeconds = createBuckets()
 
@@ -109,41 +124,89 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
   })
 
   function isCrowded(deadlineMs: number, waitedShareMax: number): boolean {
-    const [first] = waiting
+    const [first] = line.size > 0 ? line : firstLine
     if (!first) return false
     // Where nobody has a connection it is not the others who keep somebody waiting: MySQL is away.
     const waitedMs = usedCount > 0 ? performance.now() - first.sinceMs : 0
-    const expectedMs = (waiting.size / connectionLimit) * meanHoldMs
-    return waitedMs > deadlineMs * waitedShareMax || expectedMs > deadlineMs * EXPECTED_SHARE_MAX
+    const expectedMs = ((line.size + firstLine.size) / connectionLimit) * meanHoldMs
+    return (
+      line.size >= LINE_MAX ||
+      waitedMs > deadlineMs * waitedShareMax ||
+      expectedMs > deadlineMs * EXPECTED_SHARE_MAX
+    )
+  }
+
+  /** Resolves with true when it is somebody's turn to take a connection, with false when that was not in time. */
+  function takePlace(deadlineMs: number, isFirst: boolean): true | Promise<boolean> {
+    if (placedCount < connectionLimit) {
+      placedCount += 1
+      return true
+    }
+    return new Promise((resolve) => {
+      const mine = isFirst ? firstLine : line
+      const place = { sinceMs: performance.now(), enter: () => leave(true) }
+      const timer = setTimeout(() => leave(false), deadlineMs)
+      const leave = (isTurn: boolean): void => {
+        clearTimeout(timer)
+        mine.delete(place)
+        resolve(isTurn)
+      }
+      mine.add(place)
+    })
+  }
+
+  function leavePlace(): void {
+    for (const next of firstLine.size > 0 ? firstLine : line) return next.enter()
+    placedCount -= 1
+  }
+
+  function sessionOf(connection: PoolConnection): Session {
+    const kept = connection.connection
+    let session = sessions.get(kept)
+    if (!session) sessions.set(kept, (session = { connection, orm: drizzle({ client: connection }) }))
+    return session
   }
 
   async function borrow<T>(
     work: (session: Session) => Promise<T>,
     deadlineMs: number,
-    kind: keyof typeof WAITED_SHARE_MAX | 'begun',
+    standing: Standing,
   ): Promise<T> {
+    const isFirst = standing === 'begun' || standing === 'gathered'
     // Else all who wait would get their connection when it is too late for them, and nobody would be served.
-    if (kind !== 'begun' && isCrowded(deadlineMs, WAITED_SHARE_MAX[kind])) throw new StoreCrowded('mysql')
+    if (!isFirst && isCrowded(deadlineMs, WAITED_SHARE_MAX[standing])) throw new StoreCrowded('mysql')
     const endsAtMs = performance.now() + deadlineMs
+    const place = takePlace(deadlineMs, isFirst)
+    if (place !== true && !(await place))
+      throw new StoreAway('mysql', 'not-sent', new Error('no free connection in time'))
+    try {
+      return await withConnection(work, deadlineMs, endsAtMs)
+    } finally {
+      leavePlace()
+    }
+  }
+
+  async function withConnection<T>(
+    work: (session: Session) => Promise<T>,
+    deadlineMs: number,
+    endsAtMs: number,
+  ): Promise<T> {
+    const leftMs = (): number => Math.max(1, endsAtMs - performance.now())
     const borrowed = pool.getConnection()
     let connection: PoolConnection
-    const place = { sinceMs: performance.now() }
-    waiting.add(place)
     try {
-      connection = await withDeadline(borrowed, deadlineMs, () => new Error('no free connection in time'))
+      connection = await withDeadline(borrowed, leftMs(), () => new Error('no connection in time'))
     } catch (error) {
       // A connection that arrives after its borrower has left goes back to the pool.
       borrowed.then((late) => late.release()).catch(() => undefined)
       throw new StoreAway('mysql', 'not-sent', error)
-    } finally {
-      waiting.delete(place)
     }
     usedCount += 1
     const borrowedAtMs = performance.now()
     try {
       const result = await withDeadline(
-        work({ orm: drizzle({ client: connection }), connection }),
-        Math.max(1, endsAtMs - performance.now()),
+        work(sessionOf(connection)),
+        leftMs(),
         () => new StoreAway('mysql', 'unknown', new Error(`no answer within ${deadlineMs} ms`)),
       )
       connection.release()
@@ -164,7 +227,7 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
 
   async function transaction<T>(
     work: (session: Session) => Promise<T>,
-    deadlineMs = DEADLINE_MS,
+    deadlineMs = MYSQL_DEADLINE_MS,
   ): Promise<T> {
     const endsAtMs = performance.now() + deadlineMs
     for (let attempt = 1; ; attempt += 1) {
@@ -183,7 +246,7 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
             }
           },
           Math.max(1, endsAtMs - performance.now()),
-          attempt === 1 ? 'transaction' : 'begun',
+          attempt === 1 ? 'changes' : 'begun',
         )
       } catch (error) {
         if (attempt >= TRANSACTION_TRIES_MAX || !RUN_AGAIN.has(mysqlCode(error) ?? '')) throw error
@@ -192,13 +255,12 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
   }
 
   return {
-    use: (work, deadlineMs = DEADLINE_MS, standing = 'new') =>
-      borrow(work, deadlineMs, standing === 'new' ? 'read' : 'begun'),
+    use: (work, deadlineMs = MYSQL_DEADLINE_MS, standing = 'reads') => borrow(work, deadlineMs, standing),
     transaction,
     pool: {
       usedCount: () => usedCount,
       idleCount: () => freeCount(pool.pool),
-      waitingCount: () => waiting.size,
+      waitingCount: () => firstLine.size + line.size,
       holdSeconds,
     },
     close: () => pool.end(),

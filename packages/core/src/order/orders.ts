@@ -1,7 +1,9 @@
-import { and, asc, desc, eq, inArray, lt, or, type SQL } from 'drizzle-orm'
+import { and, desc, eq } from 'drizzle-orm'
+import type { RowDataPacket } from 'mysql2/promise'
 
-import type { Mysql } from '../mysql/connect-mysql.ts'
-import { orders, payments, products, sales } from '../mysql/tables.ts'
+import { MYSQL_DEADLINE_MS, type Mysql, type Standing } from '../mysql/connect-mysql.ts'
+import { gatherReads } from '../mysql/gather-reads.ts'
+import { orders } from '../mysql/tables.ts'
 import type { PaymentState, RefundCause } from './payments.ts'
 
 export type OrderState = 'awaiting_payment' | 'paid' | 'cancelled' | 'expired' | 'rejected'
@@ -54,77 +56,79 @@ export interface Orders {
   listOf(userId: number, cursor: string | undefined, limit: number): Promise<OrderPage>
 }
 
-const COLUMNS = {
-  orderId: orders.id,
-  saleId: orders.saleId,
-  title: products.title,
-  state: orders.state,
-  quantity: orders.quantity,
-  amountCents: orders.amountCents,
-  currency: orders.currency,
-  payBefore: orders.payBefore,
-  placedAt: orders.placedAt,
-  paidAt: orders.paidAt,
-  endedAt: orders.endedAt,
-  reason: orders.reason,
-}
+/** What the joins below hang on; `?` at the end is how many. */
+const select = (where: string): string => `
+  SELECT page.id AS orderId, page.sale_id AS saleId, products.title, page.state, page.quantity,
+         page.amount_cents AS amountCents, page.currency, page.pay_before AS payBefore, page.placed_at AS placedAt,
+         page.paid_at AS paidAt, page.ended_at AS endedAt, page.reason,
+         payments.id AS paymentId, payments.state AS paymentState, payments.captured_cents AS capturedCents,
+         payments.captured_currency AS capturedCurrency, payments.cause
+    FROM (SELECT * FROM orders WHERE ${where} ORDER BY placed_at DESC, id DESC LIMIT ?) AS page
+    LEFT JOIN sales ON sales.id = page.sale_id
+    LEFT JOIN products ON products.id = sales.product_id
+    LEFT JOIN payments ON payments.order_id = page.id
+   ORDER BY page.placed_at DESC, page.id DESC, payments.id`
 
-const PAYMENT_COLUMNS = {
-  orderId: payments.orderId,
-  paymentId: payments.id,
-  state: payments.state,
-  capturedCents: payments.capturedCents,
-  capturedCurrency: payments.capturedCurrency,
-  cause: payments.cause,
+const BY_IDS = select('id IN (?)')
+const LIVE = select('sale_id = ? AND user_id = ? AND live = 1')
+const OF_USER = select('user_id = ?')
+const OF_USER_BEFORE = select('user_id = ? AND (placed_at < ? OR (placed_at = ? AND id < ?))')
+
+interface OrderRow {
+  orderId: string
+  saleId: number
+  title: string | null
+  state: OrderState
+  quantity: number
+  amountCents: number
+  currency: string
+  payBefore: Date | null
+  placedAt: Date
+  paidAt: Date | null
+  endedAt: Date | null
+  reason: string | null
 }
 
 interface MoneyRow {
   paymentId: number
-  state: PaymentState
+  paymentState: PaymentState
   capturedCents: number | null
   capturedCurrency: string | null
   cause: string | null
 }
 
+/** One for each payment of an order, and one for an order without. */
+type Row = RowDataPacket & OrderRow & (MoneyRow | { paymentId: null })
+
 export function createOrders(mysql: Mysql): Orders {
-  const select = (where: SQL | undefined, limit: number, withinMs?: number) =>
-    mysql.use(async ({ orm }) => {
-      const rows = await orm
-        .select(COLUMNS)
-        .from(orders)
-        .leftJoin(sales, eq(sales.id, orders.saleId))
-        .leftJoin(products, eq(products.id, sales.productId))
-        .where(where)
-        .orderBy(desc(orders.placedAt), desc(orders.id))
-        .limit(limit)
-      const ids = rows.map((row) => row.orderId)
-      const money =
-        ids.length === 0
-          ? []
-          : await orm
-              .select(PAYMENT_COLUMNS)
-              .from(payments)
-              .where(inArray(payments.orderId, ids))
-              .orderBy(asc(payments.id))
-      return rows.map((row) => ({ ...row, money: money.filter(({ orderId }) => orderId === row.orderId) }))
-    }, withinMs)
+  async function read(sql: string, values: unknown[], withinMs?: number, standing?: Standing) {
+    const rows = await mysql.use(
+      async ({ connection }) => {
+        const [found] = await connection.query<Row[]>(sql, values)
+        return found
+      },
+      withinMs,
+      standing,
+    )
+    return toOrders(rows)
+  }
+
+  // Everybody who waits for an order asks for it again and again: they must not stand in the way of who pays.
+  const find = gatherReads<PlacedOrder>(async (orderIds, withinMs) => {
+    const found = await read(BY_IDS, [orderIds, orderIds.length], withinMs, 'gathered')
+    return new Map(found.map((order) => [order.orderId, order]))
+  }, MYSQL_DEADLINE_MS)
 
   return {
-    async find(orderId, withinMs) {
-      const [row] = await select(eq(orders.id, orderId), 1, withinMs)
-      return row && toOrder(row)
-    },
+    find,
 
     async findAll(orderIds) {
-      if (orderIds.length === 0) return []
-      const rows = await select(inArray(orders.id, [...orderIds]), orderIds.length)
-      return rows.map(toOrder)
+      return orderIds.length === 0 ? [] : read(BY_IDS, [[...orderIds], orderIds.length])
     },
 
     async findLive(saleId, userId) {
-      const own = and(eq(orders.saleId, saleId), eq(orders.userId, userId), eq(orders.live, 1))
-      const [row] = await select(own, 1)
-      return row && toOrder(row)
+      const [order] = await read(LIVE, [saleId, userId, 1])
+      return order
     },
 
     lastPayBefore: (saleId) =>
@@ -141,58 +145,55 @@ export function createOrders(mysql: Mysql): Orders {
 
     async listOf(userId, cursor, limit) {
       const after = cursor === undefined ? undefined : readCursor(cursor)
-      const older =
-        after &&
-        or(
-          lt(orders.placedAt, after.placedAt),
-          and(eq(orders.placedAt, after.placedAt), lt(orders.id, after.orderId)),
-        )
       // One more than asked for tells whether there is a next page.
-      const rows = await select(and(eq(orders.userId, userId), older), limit + 1)
-      const page = rows.slice(0, limit).map(toOrder)
+      const found = after
+        ? await read(OF_USER_BEFORE, [userId, after.placedAt, after.placedAt, after.orderId, limit + 1])
+        : await read(OF_USER, [userId, limit + 1])
+      const page = found.slice(0, limit)
       const last = page.at(-1)
-      return { orders: page, nextCursor: rows.length > limit && last ? writeCursor(last) : undefined }
+      return { orders: page, nextCursor: found.length > limit && last ? writeCursor(last) : undefined }
     },
   }
 }
 
-function toOrder(row: {
-  orderId: string
-  saleId: number
-  title: string | null
-  state: OrderState
-  quantity: number
-  amountCents: number
-  currency: string
-  payBefore: Date | null
-  placedAt: Date
-  paidAt: Date | null
-  endedAt: Date | null
-  reason: string | null
-  money: MoneyRow[]
-}): PlacedOrder {
-  const { money, payBefore, placedAt, paidAt, endedAt, title, reason, ...same } = row
+/** The rows of one order follow each other. */
+function toOrders(rows: readonly Row[]): PlacedOrder[] {
+  const found: { order: OrderRow; money: MoneyRow[] }[] = []
+  for (const row of rows) {
+    if (found.at(-1)?.order.orderId !== row.orderId) found.push({ order: row, money: [] })
+    if (row.paymentId !== null) found.at(-1)?.money.push(row)
+  }
+  return found.map(({ order, money }) => toOrder(order, money))
+}
+
+function toOrder(row: OrderRow, money: readonly MoneyRow[]): PlacedOrder {
+  const { orderId, saleId, title, state, quantity, amountCents, currency } = row
   return {
-    ...same,
+    orderId,
+    saleId,
     title: title ?? undefined,
-    payBeforeMs: payBefore?.getTime(),
-    placedAtMs: placedAt.getTime(),
-    paidAtMs: paidAt?.getTime(),
-    endedAtMs: endedAt?.getTime(),
-    reason: reason ?? undefined,
+    state,
+    quantity,
+    amountCents,
+    currency,
+    payBeforeMs: row.payBefore?.getTime(),
+    placedAtMs: row.placedAt.getTime(),
+    paidAtMs: row.paidAt?.getTime(),
+    endedAtMs: row.endedAt?.getTime(),
+    reason: row.reason ?? undefined,
     payment: paymentOf(money),
     refunds: money.flatMap(toRefund),
   }
 }
 
 function paymentOf(money: readonly MoneyRow[]): PlacedOrder['payment'] {
-  const tried = money.flatMap(({ paymentId, state }) =>
+  const tried = money.flatMap(({ paymentId, paymentState: state }) =>
     state === 'refund_due' || state === 'refunded' ? [] : [{ paymentId, state }],
   )
   return tried.find(({ state }) => state === 'succeeded') ?? tried.at(-1)
 }
 
-function toRefund({ state, capturedCents, capturedCurrency, cause }: MoneyRow): Refund[] {
+function toRefund({ paymentState: state, capturedCents, capturedCurrency, cause }: MoneyRow): Refund[] {
   if (state !== 'refund_due' && state !== 'refunded') return []
   return [
     {

@@ -13,6 +13,8 @@ export type StartOutcome =
   | { kind: 'started'; paymentId: number; paymentUrl: string }
   /** The order is not waiting for money; this is how it stands. */
   | { kind: 'not_payable'; state: OrderState }
+  /** There is no such order, or not yet. */
+  | { kind: 'not_placed' }
 
 export type EventOutcome =
   | { kind: 'paid'; saleId: number }
@@ -46,19 +48,40 @@ type Row = RowDataPacket & PaymentRow
 const COLUMNS = `id, order_id AS orderId, provider_ref AS providerRef, payment_url AS paymentUrl,
   amount_cents AS amountCents, currency, state`
 
+const READ_PAYABLE = `
+  SELECT orders.state, orders.amount_cents AS amountCents, orders.currency, orders.pay_before AS payBefore,
+         payments.id AS paymentId, payments.payment_url AS paymentUrl
+    FROM orders LEFT JOIN payments
+      ON payments.order_id = orders.id AND payments.provider = ? AND payments.state = 'started'
+   WHERE orders.id = ? ORDER BY payments.id LIMIT 1`
+
+/**
+ * FOR UPDATE: whoever begins the same payment waits for the order's row, and then reads what was written meanwhile, as
+ * only a locking read does.
+ */
+const INSERT_STARTED = `
+  INSERT INTO payments (order_id, provider, amount_cents, currency, state)
+  SELECT orders.id, ?, orders.amount_cents, orders.currency, 'started'
+    FROM orders LEFT JOIN payments AS standing
+      ON standing.order_id = orders.id AND standing.provider = ? AND standing.state = 'started'
+   WHERE orders.id = ? AND orders.state = 'awaiting_payment' AND standing.id IS NULL
+     FOR UPDATE`
+const BEGIN_TRIES_MAX = 3
+
 /** Lock order: the order, then its payments. The sale's row is never locked: paying is in nobody's way. */
 export function createPayments({ mysql, gateway }: { mysql: Mysql; gateway: PaymentGateway }): Payments {
   return {
     async start(orderId, returnUrl) {
-      const begun = await mysql.transaction(({ connection }) =>
-        beginPayment(connection, gateway.provider, orderId),
+      const begun = await mysql.use(
+        ({ connection }) => beginPayment(connection, gateway.provider, orderId),
+        undefined,
+        'changes',
       )
-      if (begun.kind === 'not_payable') return begun
-      const { payment, payBeforeMs } = begun
-      const { id: paymentId, amountCents, currency } = payment
-      if (payment.paymentUrl) return { kind: 'started', paymentId, paymentUrl: payment.paymentUrl }
+      if (begun.kind !== 'begun') return begun
+      const { paymentId, amountCents, currency, payBeforeMs } = begun
+      if (begun.paymentUrl) return { kind: 'started', paymentId, paymentUrl: begun.paymentUrl }
 
-      // After the commit: nobody waits for a lock while another company answers. Lost here, it is asked again.
+      // With no lock in hand: nobody waits for one while another company answers. Lost here, it is asked again.
       const { providerRef, paymentUrl } = await gateway.start({
         paymentId,
         amountCents,
@@ -95,37 +118,36 @@ export function createPayments({ mysql, gateway }: { mysql: Mysql; gateway: Paym
   }
 }
 
-async function beginPayment(connection: Connection, provider: string, orderId: string) {
-  type Order = RowDataPacket & { state: OrderState; amountCents: number; currency: string; payBefore: Date }
-  const [[order]] = await connection.query<Order[]>(
-    `SELECT state, amount_cents AS amountCents, currency, pay_before AS payBefore
-       FROM orders WHERE id = ? FOR UPDATE`,
-    [orderId],
-  )
-  if (!order) throw new Error(`order ${orderId} is gone`)
-  if (order.state !== 'awaiting_payment') return { kind: 'not_payable' as const, state: order.state }
+type Payable = {
+  state: OrderState
+  amountCents: number
+  currency: string
+  payBefore: Date
+  paymentId: number | null
+  paymentUrl: string | null
+}
 
-  const payBeforeMs = order.payBefore.getTime()
-  const [[started]] = await connection.query<Row[]>(
-    `SELECT ${COLUMNS} FROM payments WHERE order_id = ? AND provider = ? AND state = 'started' ORDER BY id LIMIT 1`,
-    [orderId, provider],
-  )
-  if (started) return { kind: 'begun' as const, payment: started as PaymentRow, payBeforeMs }
-  const { amountCents, currency } = order
-  const [{ insertId: id }] = await connection.query<ResultSetHeader>(
-    `INSERT INTO payments (order_id, provider, amount_cents, currency, state) VALUES (?, ?, ?, ?, 'started')`,
-    [orderId, provider, amountCents, currency],
-  )
-  const payment = {
-    id,
-    orderId,
-    providerRef: null,
-    paymentUrl: null,
-    amountCents,
-    currency,
-    state: 'started',
+/**
+ * Each statement is a transaction of its own. In one of several statements the order would stay locked, and the
+ * connection taken, for as many turns of an event loop that may be late.
+ */
+async function beginPayment(connection: Connection, provider: string, orderId: string) {
+  for (let attempt = 1; attempt <= BEGIN_TRIES_MAX; attempt += 1) {
+    const [[order]] = await connection.query<(RowDataPacket & Payable)[]>(READ_PAYABLE, [provider, orderId])
+    if (!order) return { kind: 'not_placed' as const }
+    const { state, amountCents, currency, paymentUrl } = order
+    if (state !== 'awaiting_payment') return { kind: 'not_payable' as const, state }
+    const payment = { kind: 'begun' as const, amountCents, currency, payBeforeMs: order.payBefore.getTime() }
+    if (order.paymentId !== null) return { ...payment, paymentId: order.paymentId, paymentUrl }
+    const [{ affectedRows, insertId }] = await connection.query<ResultSetHeader>(INSERT_STARTED, [
+      provider,
+      provider,
+      orderId,
+    ])
+    if (affectedRows === 1) return { ...payment, paymentId: insertId, paymentUrl: null }
+    // It was paid, has ended or was begun by somebody else since it was read.
   }
-  return { kind: 'begun' as const, payment: payment as PaymentRow, payBeforeMs }
+  throw new Error(`order ${orderId} changed each time a payment was to begin`)
 }
 
 type LockedOrder = { state: OrderState; saleId: number }

@@ -27,6 +27,8 @@ export interface QueuedOrder {
  * @throws StoreAway when the store that knows does not answer.
  */
 export interface ReadOrder {
+  /** Whether an id proves that it is this user's, without asking a store. It may still be known nowhere. */
+  isOwn(orderId: string, userId: number): boolean
   /** By an id that somebody sent: it must prove that it is this user's. */
   own(orderId: string, userId: number): Promise<QueuedOrder | PlacedOrder | undefined>
   /** By an id that Redis itself names as this user's; a proof by a retired secret does not matter here. */
@@ -63,6 +65,7 @@ export function createReadOrder(deps: {
   }
 
   return {
+    isOwn: (orderId, userId) => orderIds.read(orderId, userId) !== undefined,
     async own(orderId, userId) {
       const id = orderIds.read(orderId, userId)
       return id && read(id, orderId, userId)

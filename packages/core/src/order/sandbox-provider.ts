@@ -62,20 +62,15 @@ export function createSandboxProvider(deps: {
     provider: PROVIDER,
 
     async start({ paymentId, amountCents, currency, returnUrl, payBeforeMs }) {
+      const own = randomBytes(16).toString('hex')
       const ref = await mysql.use(
         async ({ connection }) => {
-          await connection.query(
+          const [{ affectedRows }] = await connection.query<ResultSetHeader>(
             `INSERT INTO sandbox_payments (ref, payment_id, amount_cents, currency, return_url, pay_before)
-           VALUES (?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE payment_id = payment_id`,
-            [
-              randomBytes(16).toString('hex'),
-              paymentId,
-              amountCents,
-              currency,
-              returnUrl,
-              new Date(payBeforeMs),
-            ],
+             VALUES (?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE payment_id = payment_id`,
+            [own, paymentId, amountCents, currency, returnUrl, new Date(payBeforeMs)],
           )
+          if (affectedRows === 1) return own
           const [[row]] = await connection.query<(RowDataPacket & { ref: string })[]>(
             'SELECT ref FROM sandbox_payments WHERE payment_id = ?',
             [paymentId],

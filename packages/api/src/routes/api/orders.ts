@@ -100,22 +100,22 @@ const orderRoutes: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const account = requireAccount(request, reply)
       if (!account) return reply
-      const order = await readOrder.own(request.params.orderId, account.userId)
+      const { orderId } = request.params
+      if (!readOrder.isOwn(orderId, account.userId)) return refuse(reply, { code: 'not-found' })
+
+      // Where it stands is asked only of who cannot pay: most can, and wait for a store once less.
+      const outcome = await payments?.start(orderId, orderPageUrl(orderId))
+      if (outcome?.kind === 'started') {
+        const { paymentId, paymentUrl } = outcome
+        return reply.code(201).send({ paymentId, paymentUrl })
+      }
+      const order = await readOrder.own(orderId, account.userId)
       if (!order) return refuse(reply, { code: 'not-found' })
       if (order.state === 'paid') return toOrderAnswer(order)
       if (order.state !== 'awaiting_payment') return refuse(reply, { code: UNPAYABLE[order.state] })
       if (!payments) return refuse(reply, { code: 'payments-unavailable' })
-
-      const outcome = await payments.start(order.orderId, orderPageUrl(order.orderId))
-      if (outcome.kind === 'started') {
-        const { paymentId, paymentUrl } = outcome
-        return reply.code(201).send({ paymentId, paymentUrl })
-      }
-      // It was paid, or has ended, since it was read.
-      const after = await orders.find(order.orderId)
-      if (after?.state === 'paid') return toOrderAnswer(after)
-      if (!after || after.state === 'awaiting_payment') return refuse(reply, { code: 'internal' })
-      return refuse(reply, { code: UNPAYABLE[after.state] })
+      // It was placed a moment ago.
+      return refuse(reply, { code: 'order-queued' })
     },
   )
 
