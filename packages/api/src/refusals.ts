@@ -89,13 +89,14 @@ export function refuse(reply: FastifyReply, refusal: Refusal): FastifyReply {
   return reply.code(status).header('cache-control', 'no-store').type('application/problem+json').send(body)
 }
 
-/** The beginning of each code's body, by its title: it never changes, and "sold out" is said to millions. */
-const HEADS = new Map<string, string>()
+/** The beginning of each code's body, by code and title: it never changes, and "sold out" is said to millions. */
+const HEADS = new Map<string, Map<string, string>>()
 
 function headOf(code: RefusalCode, status: number, title: string): string {
-  const key = code + title
-  let head = HEADS.get(key)
-  if (head === undefined) HEADS.set(key, (head = JSON.stringify({ status, title, code }).slice(0, -1)))
+  let heads = HEADS.get(code)
+  if (heads === undefined) HEADS.set(code, (heads = new Map()))
+  let head = heads.get(title)
+  if (head === undefined) heads.set(title, (head = JSON.stringify({ status, title, code }).slice(0, -1)))
   return head
 }
 
@@ -106,12 +107,13 @@ export function problemOf(
   localTitle?: string,
 ): { status: number; body: string } {
   const { status, title } = REFUSALS[code]
-  const head = headOf(code, status, localTitle ?? title)
-  // Request ids are our own, and plain.
-  if (requestId !== undefined && retryAfterMs === undefined && !errors && !details)
-    return { status, body: `${head},"requestId":"${requestId}"}` }
-  const rest = JSON.stringify({ requestId, retryAfterMs, errors, ...details })
-  return { status, body: rest === '{}' ? `${head}}` : `${head},${rest.slice(1)}` }
+  let body = headOf(code, status, localTitle ?? title)
+  // Request ids and the names of details are our own, and plain.
+  if (requestId !== undefined) body += `,"requestId":"${requestId}"`
+  if (retryAfterMs !== undefined) body += `,"retryAfterMs":${JSON.stringify(retryAfterMs)}`
+  if (errors) body += `,"errors":${JSON.stringify(errors)}`
+  for (const name in details) body += `,"${name}":${JSON.stringify(details[name])}`
+  return { status, body: `${body}}` }
 }
 
 export const RETRY_SOON_MS = 1_000

@@ -11,10 +11,10 @@ import { RETRY_SOON_MS, refuse } from '../refusals.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Hooks of one route: from the first on the request is answered in time, and with the second it is. */
-    beginAnswerTime: onRequestHookHandler
+    /** For one route: from the first call on the request is answered in time, and with the hook `onSend` it is. */
+    beginAnswerTime(request: FastifyRequest, reply: FastifyReply): void
     endAnswerTime: onSendHookHandler
-    /** All routes of the context it is called in are answered in time. A route that has the two hooks must be outside. */
+    /** All routes of the context it is called in are answered in time. A route that has the hook must be outside. */
     answerAllInTime(): void
   }
   interface FastifyRequest {
@@ -47,9 +47,8 @@ export default fp<{ answerWithinMs: number }>(
       request.answerTimer = setTimeout(tellLate, allowedMs(request), request, reply)
       done()
     }
-    const beginOfRoute: onRequestHookHandler = (request, reply, done) => {
-      request.answerTimer = setTimeout(tellLate, answerWithinMs, request, reply)
-      done()
+    const beginOfRoute = (request: FastifyRequest, reply: FastifyReply): void => {
+      request.answerTimer ??= setTimeout(tellLate, answerWithinMs, request, reply)
     }
     const end: onSendHookHandler = (request, _reply, _payload, done) => {
       clearTimeout(request.answerTimer)

@@ -41,8 +41,6 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
         request.body ??= {}
         done()
       },
-      // From here on stores are waited for.
-      preHandler: app.beginAnswerTime,
       onSend: app.endAnswerTime,
     },
     // It answers by itself and returns nothing: Fastify would wait for a reply that is returned as for a promise.
@@ -50,6 +48,8 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
       const saleId = readSaleId(request.params.saleId)
       if (!saleId) return void refuse(reply, { code: 'not-found' })
       const read = readBuyer(request)
+      // Stores are waited for from here on, or from where the stock is asked; nothing before takes time.
+      if (read instanceof Promise) app.beginAnswerTime(request, reply)
       const buyer = read instanceof Promise ? await read : read
       if (!buyer) return void refuse(reply, { code: 'login-required' })
       if (!app.admitUser(buyer.userId, reply) || !app.limits.purchaseOfUser(buyer.userId, reply)) return
@@ -69,6 +69,7 @@ const purchaseRoutes: FastifyPluginAsyncTypebox<SessionOptions> = async (app, op
       }
       if (token.kind === 'early') return void refuse(reply, notOpen(token.notBeforeMs, clock.nowMs()))
 
+      app.beginAnswerTime(request, reply)
       const outcome = await purchase({
         saleId,
         userId: buyer.userId,
