@@ -43,9 +43,8 @@ export function overloadSection({ peaks, peak, overload, impatient }: OverloadSu
         `${overload.refusedP99Ms <= REFUSED_WITHIN_MS || Number.isNaN(overload.refusedP99Ms) ? 'as' : 'not as'} they should be (${whole(REFUSED_WITHIN_MS)} ms).**`,
       `What was refused, of ${whole(overload.people)} people:`,
       shedTable(overload),
-      'What is refused depends on what is short. An event loop that is late gives up browsing first, then logins, purchases and ' +
-        'payments last. A MySQL that is busy refuses those who need it: who looks how far an order is before who pays, and ' +
-        'never who has begun; pages and purchases do without it.',
+      'An event loop that is late, or a line for MySQL that is long, gives up browsing first, then logins, purchases and ' +
+        'payments last. Who has begun to pay is never refused.',
       'And when nobody waits, which no shop can serve: a refusal costs the api a part of what an answer costs.',
       shedTable(impatient),
     ],

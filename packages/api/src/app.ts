@@ -75,7 +75,7 @@ export async function buildApi(deps: {
   await app.register(openapi)
   await app.register(drain)
   // Before session and body, and before anything that costs.
-  await app.register(loadShedding, { thresholds: config })
+  await app.register(loadShedding, { thresholds: config, mysqlPool: deps.core.mysqlPool })
   await app.register(core, { core: deps.core })
   await app.register(metrics)
   if (deps.core.traces) await app.register(tracing, deps.core.traces)

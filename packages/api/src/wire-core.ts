@@ -189,6 +189,7 @@ export function wireCore(config: ApiConfig, log: Logger, tracing?: Tracing) {
 
   return {
     metrics,
+    mysqlPool: mysql.pool,
     accounts,
     logIn: countLogins(createLogIn({ accounts, line, tries, verifyHumanCheck, log }), metrics),
     changePassword: createChangePassword({ accounts, sessions, tries, verifyHumanCheck }),

@@ -69,3 +69,18 @@ it('serves who has done a part of something before all who only wait', async () 
   // Two have connections already; of those who wait it is the first.
   expect(served.indexOf('begun')).toBeLessThan(2 * LIMIT)
 }, 30_000)
+
+it('tells how long the line is, but not of a MySQL that serves nobody', async () => {
+  const mysql = connectMysql(inject('mysqlUrl'), { connectionLimit: LIMIT })
+  onTestFinished(() => mysql.close())
+  const hold = (seconds: number) =>
+    mysql.use(({ connection }) => connection.query('SELECT SLEEP(?)', [seconds]), DEADLINE_MS, 'begun')
+  expect(mysql.pool.lineMs()).toBe(0)
+  const served = Array.from({ length: 20 }, () => hold(0.05))
+  await expect.poll(() => mysql.pool.lineMs(), { interval: 5 }).toBeGreaterThan(100)
+  await Promise.all(served)
+  const stuck = Array.from({ length: 3 }, () => hold(2))
+  await expect.poll(() => mysql.pool.lineMs(), { interval: 5 }).toBeGreaterThan(0)
+  await expect.poll(() => mysql.pool.lineMs(), { interval: 5, timeout: 1_500 }).toBe(0)
+  await Promise.all(stuck)
+}, 30_000)

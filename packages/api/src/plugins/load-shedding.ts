@@ -1,9 +1,11 @@
 import underPressure from '@fastify/under-pressure'
+import type { PoolFigures } from '@blitzbuy/core/mysql/connect-mysql'
 import type { RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 
 import type { ApiConfig } from '../config.ts'
-import { refuse, retryLaterMs } from '../refusals.ts'
+import { refuse } from '../refusals.ts'
+import { createReturnTimes, type ReturnTimes } from '../return-times.ts'
 
 /** What requests are for, in the order in which they are given up. */
 const KINDS = ['browsing', 'login', 'purchase'] as const
@@ -23,6 +25,17 @@ type Thresholds = Pick<
 const SAMPLE_MS = 100
 /** By how much the share that is given up grows in a second in which the loop is too late, and shrinks in another. */
 const SHARE_PER_SECOND = { up: 2, down: 0.5 }
+/**
+ * Who browses now wants to pay in a moment. So while the first in the line for a MySQL connection has waited for longer
+ * than `from`, a share of those who are new is given up, all of them at `all`, before those must be refused who want to pay.
+ */
+const LINE_MS: Record<Kind, { from: number; all: number }> = {
+  browsing: { from: 250, all: 500 },
+  login: { from: 400, all: 600 },
+  purchase: { from: Infinity, all: Infinity },
+}
+/** How much the newest look at the line counts in the mean. */
+const LINE_WEIGHT = 0.3
 
 /**
  * Whoever reads is browsing and whoever writes is buying, except for these: somebody who logs in, and a buyer who
@@ -32,15 +45,16 @@ const LOGINS = /\/(?:login|register|auth\/login|auth\/register|auth\/captchas)$/
 const READS_OF_BUYERS = /\/(?:orders\/:orderId(?:\/events)?|sales\/:\w+\/(?:viewer|check))$|\/sandbox/
 
 /**
- * Gives up requests while the event loop is late: browsing first, then new logins, purchases and payments last.
+ * Gives up requests while there is too much to do: browsing first, then new logins, purchases and payments last. That is
+ * while the event loop is late, and for those who are new also while the line for MySQL is long.
  *
  * By the delay, not by how busy the process is: at its peak a process is always busy, and refusing somebody then
  * would only make it less useful. Of each kind only as large a share is refused as it takes: all at once, and the loop
  * would be idle a moment later. A refusal comes before session and body. While nothing is given up a request pays one
  * comparison for all this.
  */
-export default fp<{ thresholds: Thresholds }>(
-  async (app, { thresholds }) => {
+export default fp<{ thresholds: Thresholds; mysqlPool: Pick<PoolFigures, 'lineMs'> }>(
+  async (app, { thresholds, mysqlPool }) => {
     const delaysMs = [
       thresholds.SHED_BROWSING_DELAY_MS,
       thresholds.SHED_LOGINS_DELAY_MS,
@@ -50,6 +64,10 @@ export default fp<{ thresholds: Thresholds }>(
     await app.register(underPressure, { sampleInterval: SAMPLE_MS })
     /** What part of each kind is given up now. */
     const shares = KINDS.map(() => 0)
+    /** What part of each kind the lateness of the event loop alone would have given up. */
+    const lateShares = KINDS.map(() => 0)
+    let meanLineMs = 0
+    const returns = KINDS.map(() => createReturnTimes())
     /** How many of the kinds that concerns: the first ones, because they are given up in order. */
     let givenUp = 0
 
@@ -61,17 +79,25 @@ export default fp<{ thresholds: Thresholds }>(
       const { eventLoopDelay } = app.memoryUsage()
       // Nothing was measured since the last look, as in a process' first moment: that says nothing.
       if (!Number.isFinite(eventLoopDelay)) return
-      for (const [at, delayMs] of delaysMs.entries()) {
-        const share =
-          (shares[at] ?? 0) +
-          seconds * (eventLoopDelay > delayMs ? SHARE_PER_SECOND.up : -SHARE_PER_SECOND.down)
-        shares[at] = Math.min(1, Math.max(0, share))
+      meanLineMs += (mysqlPool.lineMs() - meanLineMs) * LINE_WEIGHT
+      for (const [at, kind] of KINDS.entries()) {
+        const isLate = eventLoopDelay > (delaysMs[at] ?? Infinity)
+        const late = (lateShares[at] ?? 0) + seconds * (isLate ? SHARE_PER_SECOND.up : -SHARE_PER_SECOND.down)
+        lateShares[at] = Math.min(1, Math.max(0, late))
+        const { from, all } = LINE_MS[kind]
+        const lined = meanLineMs > from ? Math.min(1, (meanLineMs - from) / (all - from)) : 0
+        shares[at] = Math.max(lateShares[at] ?? 0, lined)
+        returns[at]?.look(seconds)
       }
       const now = shares.filter((share) => share > 0).length
       if (now !== givenUp) {
-        const told = { delayMs: Math.round(eventLoopDelay), refused: KINDS.slice(0, now) }
-        if (now > givenUp) app.log.warn(told, 'the event loop is late; refusing requests')
-        else app.log.info(told, 'the event loop is less late')
+        const told = {
+          delayMs: Math.round(eventLoopDelay),
+          lineMs: Math.round(meanLineMs),
+          refused: KINDS.slice(0, now),
+        }
+        if (now > givenUp) app.log.warn(told, 'too much to do; refusing requests')
+        else app.log.info(told, 'less to do; refusing fewer kinds of requests')
       }
       givenUp = now
     }, SAMPLE_MS)
@@ -83,8 +109,13 @@ export default fp<{ thresholds: Thresholds }>(
     app.addHook('onRequest', (request, reply, done) => {
       if (givenUp === 0) return done()
       const { kind = 'browsing' } = request.routeOptions.config
-      if (Math.random() >= (shares[KINDS.indexOf(kind)] ?? 0)) return done()
-      refuse(reply, { code: 'overloaded', retryAfterMs: retryLaterMs() })
+      const at = KINDS.indexOf(kind)
+      const times = returns[at] as ReturnTimes
+      if (Math.random() >= (shares[at] ?? 0)) {
+        times.served()
+        return done()
+      }
+      refuse(reply, { code: 'overloaded', retryAfterMs: times.next() })
     })
     app.addHook('onClose', (_app, done) => {
       clearInterval(sample)

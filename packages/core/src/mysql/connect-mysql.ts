@@ -40,6 +40,8 @@ export interface PoolFigures {
   usedCount(): number
   idleCount(): number
   waitingCount(): number
+  /** How long the first in the line has waited; 0 also when MySQL serves nobody, which is not the fault of those who wait. */
+  lineMs(): number
   /** How long borrowers kept a connection: where a pool that is too small shows first. */
   readonly holdSeconds: Buckets
 }
@@ -56,13 +58,14 @@ const TRANSACTION_TRIES_MAX = 5
  * While the first in the line has waited for longer than this part of a deadline, or a new one would for longer than half
  * of it, whoever comes is refused at once: a reader before somebody who changes something.
  */
-const WAITED_SHARE_MAX = { reads: 0.1, changes: 0.2 }
-const EXPECTED_SHARE_MAX = 0.5
+const WAITED_SHARE_MAX = { reads: 0.2, changes: 0.4 }
+const EXPECTED_SHARE_MAX = 0.4
 const LINE_MAX = 1_000
+/** A MySQL that has answered nobody for so long is away, however many wait for it. */
+const SERVES_WITHIN_MS = 300
 /** How much the newest borrower counts in the mean. */
 const MEAN_WEIGHT = 0.05
 
-/** The transaction was rolled back as a whole and may simply be run again. */
 const RUN_AGAIN = new Set(['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT', 'ER_CHECKREAD'])
 
 /** Answers of a server that is there but cannot work now; everything else with an `ER_` code is our mistake. */
@@ -101,6 +104,7 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
   /** Who has a connection, or a place to get one. */
   let placedCount = 0
   let usedCount = 0
+  let servedAtMs = Number.NEGATIVE_INFINITY
   /** In the order in which they get their places. The pool has a line too, but that knows no order but its own. */
   const firstLine = new Set<Place>()
   const line = new Set<Place>()
@@ -122,6 +126,12 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
     )
     raw.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED', onError)
   })
+
+  function lineMs(): number {
+    const nowMs = performance.now()
+    const [first] = line.size > 0 ? line : firstLine
+    return first && nowMs - servedAtMs < SERVES_WITHIN_MS ? nowMs - first.sinceMs : 0
+  }
 
   function isCrowded(deadlineMs: number, waitedShareMax: number): boolean {
     const [first] = line.size > 0 ? line : firstLine
@@ -210,6 +220,7 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
         () => new StoreAway('mysql', 'unknown', new Error(`no answer within ${deadlineMs} ms`)),
       )
       connection.release()
+      servedAtMs = performance.now()
       return result
     } catch (error) {
       const fault = toStoreFault(error)
@@ -249,7 +260,7 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
           attempt === 1 ? 'changes' : 'begun',
         )
       } catch (error) {
-        if (attempt >= TRANSACTION_TRIES_MAX || !RUN_AGAIN.has(mysqlCode(error) ?? '')) throw error
+        if (attempt >= TRANSACTION_TRIES_MAX || !mayRunAgain(error)) throw error
       }
     }
   }
@@ -261,6 +272,7 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
       usedCount: () => usedCount,
       idleCount: () => freeCount(pool.pool),
       waitingCount: () => firstLine.size + line.size,
+      lineMs,
       holdSeconds,
     },
     close: () => pool.end(),
@@ -270,6 +282,11 @@ export function connectMysql(url: string, options: { connectionLimit?: number } 
 /** mysql2 keeps its free connections in a field that its types do not name. */
 function freeCount(pool: object): number {
   return (pool as { _freeConnections?: { length: number } })._freeConnections?.length ?? 0
+}
+
+/** Whether a statement, or a transaction, was rolled back as a whole because of others, and may simply be run again. */
+export function mayRunAgain(error: unknown): boolean {
+  return RUN_AGAIN.has(mysqlCode(error) ?? '')
 }
 
 /** The server's or the driver's code of an error, also below drizzle's wrapping, e.g. `ER_DUP_ENTRY`. */

@@ -1,7 +1,8 @@
 import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise'
 
 import { crashPoint } from '../crash-point.ts'
-import type { Mysql } from '../mysql/connect-mysql.ts'
+import { MYSQL_DEADLINE_MS, mayRunAgain, type Mysql } from '../mysql/connect-mysql.ts'
+import { gatherReads } from '../mysql/gather-reads.ts'
 import type { OrderState } from './orders.ts'
 import type { PaymentEvent, PaymentGateway } from './payment-gateway.ts'
 
@@ -49,11 +50,11 @@ const COLUMNS = `id, order_id AS orderId, provider_ref AS providerRef, payment_u
   amount_cents AS amountCents, currency, state`
 
 const READ_PAYABLE = `
-  SELECT orders.state, orders.amount_cents AS amountCents, orders.currency, orders.pay_before AS payBefore,
-         payments.id AS paymentId, payments.payment_url AS paymentUrl
+  SELECT orders.id AS orderId, orders.state, orders.amount_cents AS amountCents, orders.currency,
+         orders.pay_before AS payBefore, payments.id AS paymentId, payments.payment_url AS paymentUrl
     FROM orders LEFT JOIN payments
       ON payments.order_id = orders.id AND payments.provider = ? AND payments.state = 'started'
-   WHERE orders.id = ? ORDER BY payments.id LIMIT 1`
+   WHERE orders.id IN (?) ORDER BY payments.id DESC`
 
 /**
  * FOR UPDATE: whoever begins the same payment waits for the order's row, and then reads what was written meanwhile, as
@@ -66,17 +67,15 @@ const INSERT_STARTED = `
       ON standing.order_id = orders.id AND standing.provider = ? AND standing.state = 'started'
    WHERE orders.id = ? AND orders.state = 'awaiting_payment' AND standing.id IS NULL
      FOR UPDATE`
-const BEGIN_TRIES_MAX = 3
+const BEGIN_TRIES_MAX = 5
 
 /** Lock order: the order, then its payments. The sale's row is never locked: paying is in nobody's way. */
 export function createPayments({ mysql, gateway }: { mysql: Mysql; gateway: PaymentGateway }): Payments {
+  const beginPayment = createBeginPayment(mysql, gateway.provider)
+
   return {
     async start(orderId, returnUrl) {
-      const begun = await mysql.use(
-        ({ connection }) => beginPayment(connection, gateway.provider, orderId),
-        undefined,
-        'changes',
-      )
+      const begun = await beginPayment(orderId)
       if (begun.kind !== 'begun') return begun
       const { paymentId, amountCents, currency, payBeforeMs } = begun
       if (begun.paymentUrl) return { kind: 'started', paymentId, paymentUrl: begun.paymentUrl }
@@ -118,7 +117,8 @@ export function createPayments({ mysql, gateway }: { mysql: Mysql; gateway: Paym
   }
 }
 
-type Payable = {
+interface Payable {
+  orderId: string
   state: OrderState
   amountCents: number
   currency: string
@@ -129,25 +129,64 @@ type Payable = {
 
 /**
  * Each statement is a transaction of its own. In one of several statements the order would stay locked, and the
- * connection taken, for as many turns of an event loop that may be late.
+ * connection taken, for as many turns of an event loop that may be late. What locks is not gathered: one order that
+ * somebody else has locked would hold up all of them.
  */
-async function beginPayment(connection: Connection, provider: string, orderId: string) {
-  for (let attempt = 1; attempt <= BEGIN_TRIES_MAX; attempt += 1) {
-    const [[order]] = await connection.query<(RowDataPacket & Payable)[]>(READ_PAYABLE, [provider, orderId])
-    if (!order) return { kind: 'not_placed' as const }
-    const { state, amountCents, currency, paymentUrl } = order
-    if (state !== 'awaiting_payment') return { kind: 'not_payable' as const, state }
-    const payment = { kind: 'begun' as const, amountCents, currency, payBeforeMs: order.payBefore.getTime() }
-    if (order.paymentId !== null) return { ...payment, paymentId: order.paymentId, paymentUrl }
-    const [{ affectedRows, insertId }] = await connection.query<ResultSetHeader>(INSERT_STARTED, [
-      provider,
-      provider,
-      orderId,
-    ])
-    if (affectedRows === 1) return { ...payment, paymentId: insertId, paymentUrl: null }
-    // It was paid, has ended or was begun by somebody else since it was read.
+function createBeginPayment(mysql: Mysql, provider: string) {
+  const find = gatherReads<Payable>(async (orderIds, withinMs) => {
+    const rows = await mysql.use(
+      async ({ connection }) => {
+        const [found] = await connection.query<(RowDataPacket & Payable)[]>(READ_PAYABLE, [
+          provider,
+          orderIds,
+        ])
+        return found
+      },
+      withinMs,
+      'gathered',
+    )
+    // Of several the first one that was started, which is the last one here.
+    return new Map(rows.map((row) => [row.orderId, row]))
+  }, MYSQL_DEADLINE_MS)
+
+  const insert = (orderId: string): Promise<number | undefined> =>
+    mysql.use(
+      async ({ connection }) => {
+        try {
+          const [header] = await connection.query<ResultSetHeader>(INSERT_STARTED, [
+            provider,
+            provider,
+            orderId,
+          ])
+          return header.affectedRows === 1 ? header.insertId : undefined
+        } catch (error) {
+          if (mayRunAgain(error)) return undefined
+          throw error
+        }
+      },
+      undefined,
+      'changes',
+    )
+
+  return async (orderId: string) => {
+    for (let attempt = 1; attempt <= BEGIN_TRIES_MAX; attempt += 1) {
+      const order = await find(orderId)
+      if (!order) return { kind: 'not_placed' as const }
+      const { state, amountCents, currency, paymentUrl } = order
+      if (state !== 'awaiting_payment') return { kind: 'not_payable' as const, state }
+      const payment = {
+        kind: 'begun' as const,
+        amountCents,
+        currency,
+        payBeforeMs: order.payBefore.getTime(),
+      }
+      if (order.paymentId !== null) return { ...payment, paymentId: order.paymentId, paymentUrl }
+      const paymentId = await insert(orderId)
+      if (paymentId !== undefined) return { ...payment, paymentId, paymentUrl: null }
+      // It was paid, has ended or was begun by somebody else since it was read.
+    }
+    throw new Error(`order ${orderId} changed each time a payment was to begin`)
   }
-  throw new Error(`order ${orderId} changed each time a payment was to begin`)
 }
 
 type LockedOrder = { state: OrderState; saleId: number }
