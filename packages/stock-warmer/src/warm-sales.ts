@@ -9,7 +9,7 @@ import type { RedisClock } from '@blitzbuy/core/redis/redis-clock'
 import type { Sale, Sales } from '@blitzbuy/core/sale/sales'
 import { keepSale } from '@blitzbuy/core/stock/kept-sales'
 import { createReadStocks, type StockSnapshot } from '@blitzbuy/core/stock/read-stock'
-import { readRunId, warmNeed, type WarmNeed, type WarmSale } from '@blitzbuy/core/stock/warm-sale'
+import { readRunId, warmNeed, type WarmSale } from '@blitzbuy/core/stock/warm-sale'
 import { ExecutionError, type Redlock } from 'redlock'
 
 /** Longer than a build takes; it is extended while one runs. */
@@ -21,6 +21,13 @@ const LOOK_EVERY_MS = 250
 
 /** Long work at once; each waits for its stores most of the time. */
 const AT_ONCE_MAX = 4
+
+/** What takes long: a copy to build, or to compare with MySQL. */
+interface Job {
+  need: 'build' | 'reconcile'
+  sale: Sale
+  work: () => Promise<void>
+}
 /** How long an ending process waits for it: half a build is built again by another warmer, half a comparison too. */
 const CLOSE_WITHIN_MS = 5_000
 
@@ -53,6 +60,8 @@ export function createWarmSales(deps: {
   const readStocks = createReadStocks(redis)
 
   const closing = new AbortController()
+  /** What the last look found to do, the most urgent last. */
+  let toDo: Job[] = []
   /** Sales that are being built or compared by this process, each with its work. */
   const atWork = new Map<number, Promise<void>>()
 
@@ -63,7 +72,13 @@ export function createWarmSales(deps: {
       const runId = await readRunId(redis)
       const copies = await readStocks(due.map((sale) => sale.saleId))
       await keepSale(redis, ...due.map((sale) => sale.saleId))
-      for (const [at, sale] of due.entries()) await warm(sale, copies[at], runId)
+      const found: Job[] = []
+      for (const [at, sale] of due.entries()) {
+        const job = await warm(sale, copies[at], runId)
+        if (job) found.push(job)
+      }
+      toDo = found.toSorted(byUrgency)
+      beginNext()
     },
 
     async close() {
@@ -72,23 +87,35 @@ export function createWarmSales(deps: {
     },
   }
 
-  /** A sale that finds no place now is seen again a second later. */
-  function begin(saleId: number, work: () => Promise<void>): void {
-    if (atWork.has(saleId) || atWork.size >= AT_ONCE_MAX || closing.signal.aborted) return
-    const done = work()
-      .catch((error: unknown) => {
-        if (!closing.signal.aborted) log.warn({ err: error, saleId }, 'failed; trying again')
-      })
-      .finally(() => atWork.delete(saleId))
-    atWork.set(saleId, done)
+  /** As many as have a place. Whoever is done makes place for the next one, so that hundreds wait for no further look. */
+  function beginNext(): void {
+    while (atWork.size < AT_ONCE_MAX && !closing.signal.aborted) {
+      const job = toDo.pop()
+      if (!job) return
+      if (!atWork.has(job.sale.saleId)) atWork.set(job.sale.saleId, run(job))
+    }
   }
 
-  async function warm(sale: Sale, copy: StockSnapshot | undefined, runId: string): Promise<void> {
+  async function run({ sale: { saleId }, need, work }: Job): Promise<void> {
+    try {
+      await underLock(saleId, need, work)
+    } catch (error) {
+      if (!closing.signal.aborted) log.warn({ err: error, saleId }, 'failed; trying again')
+      // Most often a store is away: the next look is early enough for the others, and hundreds of lines say no more than one.
+      toDo = []
+    } finally {
+      atWork.delete(saleId)
+      beginNext()
+    }
+  }
+
+  /** Does what is quick, and answers with what takes long. */
+  async function warm(sale: Sale, copy: StockSnapshot | undefined, runId: string): Promise<Job | undefined> {
     const { saleId } = sale
     const need = warmNeed(sale, copy, clock.nowMs(), runId)
     switch (need) {
       case 'none':
-        return
+        return undefined
       case 'note-restart':
         await warmSale.noteRestart(saleId, runId)
         log.warn({ saleId, runId }, 'Redis was started anew')
@@ -97,27 +124,25 @@ export function createWarmSales(deps: {
       case 'configure':
         await warmSale.configure(sale)
         log.info({ saleId, revision: sale.revision }, 'configured')
-        return
+        return undefined
       case 'reconcile':
-        return begin(saleId, () => underLock(saleId, 'reconcile', need, () => reconcile(saleId)))
+        return { need, sale, work: () => reconcile(saleId) }
       case 'build':
-        return begin(saleId, () =>
-          underLock(saleId, 'warm', need, async () => {
+        return {
+          need,
+          sale,
+          work: async () => {
             await waitForQueue(sale, copy)
             log.info({ saleId, outcome: await buildUntilDone(saleId) }, 'built')
-          }),
-        )
+          },
+        }
       default:
         return assertNever(need)
     }
   }
 
-  async function underLock(
-    saleId: number,
-    name: string,
-    need: WarmNeed,
-    work: () => Promise<void>,
-  ): Promise<void> {
+  async function underLock(saleId: number, need: Job['need'], work: () => Promise<void>): Promise<void> {
+    const name = need === 'build' ? 'warm' : need
     try {
       await redlock.using([`lock:{sale:${saleId}}:${name}`], LOCK_MS, async () => {
         // Whoever held the lock before may have done it meanwhile.
@@ -164,4 +189,10 @@ export function createWarmSales(deps: {
       return warmSale.build(saleId)
     }
   }
+}
+
+/** A sale without a copy sells nothing: it comes before all that are only compared, the one that opens first before others. */
+function byUrgency(one: Job, other: Job): number {
+  if (one.need !== other.need) return one.need === 'build' ? 1 : -1
+  return other.sale.opensAtMs - one.sale.opensAtMs
 }
