@@ -117,7 +117,7 @@ export function problemOf(
 }
 
 export const RETRY_SOON_MS = 1_000
-const RETRY_LATER_MS = { min: 1_000, max: 2_000 }
+const RETRY_LATER_MS = { min: 1_000, max: 3_000 }
 
 /** Not all of those who were refused in one moment come back in one moment. */
 export function retryLaterMs(): number {

@@ -32,7 +32,7 @@ it('gives up who is new before who wants to pay, while the line for MySQL is lon
   const expectStatuses = (expected: number[]) => expect.poll(statuses, { timeout: 20_000 }).toEqual(expected)
 
   await expectStatuses([200, 200, 200, 200, 200])
-  lineMs = 550
+  lineMs = 430
   await expectStatuses([503, 200, 200, 200, 200])
   lineMs = 5_000
   await expectStatuses([503, 503, 200, 200, 200])

@@ -30,8 +30,8 @@ const SHARE_PER_SECOND = { up: 2, down: 0.5 }
  * than `from`, a share of those who are new is given up, all of them at `all`, before those must be refused who want to pay.
  */
 const LINE_MS: Record<Kind, { from: number; all: number }> = {
-  browsing: { from: 250, all: 500 },
-  login: { from: 400, all: 600 },
+  browsing: { from: 200, all: 420 },
+  login: { from: 300, all: 440 },
   purchase: { from: Infinity, all: Infinity },
 }
 /** How much the newest look at the line counts in the mean. */

@@ -55,11 +55,11 @@ interface Place {
 
 const TRANSACTION_TRIES_MAX = 5
 /**
- * While the first in the line has waited for longer than this part of a deadline, or a new one would for longer than half
- * of it, whoever comes is refused at once: a reader before somebody who changes something.
+ * While the first in the line has waited for longer than this part of a deadline, or a new one would for longer than
+ * the other, whoever comes is refused at once: a reader before somebody who changes something.
  */
-const WAITED_SHARE_MAX = { reads: 0.2, changes: 0.4 }
-const EXPECTED_SHARE_MAX = 0.4
+const WAITED_SHARE_MAX = { reads: 0.2, changes: 0.3 }
+const EXPECTED_SHARE_MAX = 0.3
 const LINE_MAX = 1_000
 /** A MySQL that has answered nobody for so long is away, however many wait for it. */
 const SERVES_WITHIN_MS = 300
