@@ -13,6 +13,7 @@ import { describeMachine, printReport, type BenchSummary } from './report/bench-
 import { writeReport } from './report/write-report.ts'
 import { measureScale } from './scale/scale.ts'
 import type { STUDIES } from './scenario-names.mjs'
+import { measureStorm } from './storm/storm.ts'
 import { startSystem, type BenchSystem } from './system.ts'
 
 export interface BenchOptions {
@@ -86,6 +87,12 @@ async function measureAll(system: BenchSystem, options: BenchOptions): Promise<B
       ? { rounds: 1, purchases: 500, pictures: 50, logins: 5, settles: false }
       : { rounds, purchases: 10_000, pictures: 400, logins: 50, settles: true }
     summary.gate = take(await measureGate(system, loads, { ...size, steps, signal }))
+  }
+  if (studies.includes('storm')) {
+    const size = isQuick
+      ? { rounds: 1, logins: 150, perSecond: 50, quietMs: 1_000 }
+      : { rounds, logins: 2_000, perSecond: 100, quietMs: 4_000 }
+    summary.storm = take(await measureStorm(system, loads, { ...size, steps, signal }))
   }
   if (studies.includes('journey')) {
     const size = isQuick

@@ -12,4 +12,4 @@ export const COMPARED = /** @type {const} */ ([
 ])
 
 /** Each measured by itself. */
-export const STUDIES = /** @type {const} */ (['scarce', 'gate', 'journey', 'scale', 'overload'])
+export const STUDIES = /** @type {const} */ (['scarce', 'gate', 'storm', 'journey', 'scale', 'overload'])

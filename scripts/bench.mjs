@@ -10,7 +10,8 @@ const HELP = `pnpm bench [options]
 
   Measures the purchase on this machine, on private stores that are gone afterwards: a bare Fastify route, purchases
   of several kinds and the ways of the textbook in turn, so that their ratios say something although the machine is
-  like no other; a rush for few units; what the gate costs; people from the page to the payment; what a purchase costs
+  like no other; a rush for few units; what the gate costs; a storm of logins beside
+  purchases; people from the page to the payment; what a purchase costs
   while processes, connections, sales and holders grow; and ten times the people it can serve. Then it checks that no
   order and no unit was lost or invented; it fails if one was, or if an answer was not the one it should be. All of it
   takes up to a quarter of an hour.
@@ -18,7 +19,7 @@ const HELP = `pnpm bench [options]
   --quick            one short round with few connections: about the invariants, not the figures; about a minute
   --scenario NAME    only this one; may be given more than once. Each next to bare:
                      ${COMPARED.slice(1).join(', ')}, scarce;
-                     each by itself: gate, journey, scale, overload
+                     each by itself: gate, storm, journey, scale, overload
   --seconds N        about how long one round of one compared scenario takes, 1 to 60 (3)
   --rounds N         how often each is measured, 1 to 20 (3); a point of scale twice at most
   --connections N    shoppers who wait for an answer at the same time, 1 to 10000 (2000)

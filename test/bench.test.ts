@@ -43,6 +43,7 @@ it(
       expect(report).toMatch(new RegExp(`\\*\\*${dimension}[^*]*: (?:flat|not flat)`))
     }
     for (const step of ['gate', 'picture', 'login']) expect(report).toContain(`| ${step} |`)
+    expect(report).toContain('## A storm of logins')
     expect(report).toContain('## Overload')
     for (const picture of ['requests.svg', 'cpu.svg', 'scale.svg']) {
       expect(readFileSync(join(folder.path, picture), 'utf8')).toContain('</svg>')

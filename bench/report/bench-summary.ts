@@ -8,6 +8,8 @@ import { journeySection } from '../journey/journey-section.ts'
 import type { JourneySummary } from '../journey/journey.ts'
 import { overloadSection } from '../overload/overload-section.ts'
 import type { OverloadSummary } from '../overload/overload.ts'
+import { stormSection } from '../storm/storm-section.ts'
+import type { StormSummary } from '../storm/storm.ts'
 import { scaleSection } from '../scale/scale-section.ts'
 import type { ScaleSummary } from '../scale/scale.ts'
 import { printSection, type Section } from './section.ts'
@@ -21,6 +23,7 @@ export interface BenchSummary {
   connections: number
   comparison?: ComparisonSummary
   gate?: GateSummary
+  storm?: StormSummary
   journey?: JourneySummary
   scale?: ScaleSummary
   overload?: OverloadSummary
@@ -39,10 +42,11 @@ export function describeMachine() {
 }
 
 export function readSections(summary: BenchSummary): Section[] {
-  const { comparison, gate, journey, scale, overload } = summary
+  const { comparison, gate, storm, journey, scale, overload } = summary
   return [
     ...(comparison ? [comparisonSection(comparison, summary)] : []),
     ...(gate ? [gateSection(gate)] : []),
+    ...(storm ? [stormSection(storm)] : []),
     ...(journey ? [journeySection(journey)] : []),
     ...(scale ? [scaleSection(scale)] : []),
     ...(overload ? [overloadSection(overload)] : []),

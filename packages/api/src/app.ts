@@ -10,6 +10,7 @@ import answerWithin from './plugins/answer-within.ts'
 import assets from './plugins/assets.ts'
 import blacklist from './plugins/blacklist.ts'
 import client from './plugins/client.ts'
+import connectionLine from './plugins/connection-line.ts'
 import core from './plugins/core.ts'
 import crossSite from './plugins/cross-site.ts'
 import deviceCookie from './plugins/device-cookie.ts'
@@ -69,6 +70,7 @@ export async function buildApi(deps: {
   app.removeContentTypeParser('text/plain')
   app.setErrorHandler(answerWithProblem)
 
+  await app.register(connectionLine, { speakWithinMs: config.HEADERS_TIMEOUT_MS })
   await app.register(securityHeadersOnAll, { headers })
   await app.register(language, { publicOrigin: config.PUBLIC_ORIGIN })
   await app.register(methodNotAllowed)

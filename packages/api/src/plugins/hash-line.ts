@@ -1,47 +1,56 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 
 import type { LineFull } from '@blitzbuy/core/user/hash-line'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 
 import { problemOf } from '../refusals.ts'
+import { createWaitingRoom } from '../waiting-room.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The route hashes a password. It is refused while too many wait for that. */
+    /** The route hashes a password. It waits for its turn, and is refused while too many wait. */
     hashesPassword?: boolean
   }
   interface FastifyRequest {
     /** It may hash a password, and is not answered yet. */
     isLetIn: boolean
-    bodyTimer: NodeJS.Timeout | undefined
   }
 }
 
-/** Requests that are looked at in one turn of the event loop, before it looks after everybody else. */
-const AT_ONCE = 4
-/** A hundred bodies that never come would else hold up everybody's logins, for as long as a request may take. */
-const BODY_WITHIN_MS = 1_000
+type Serve = (request: IncomingMessage, response: ServerResponse) => void
+
+/** Beside those that hash: what a login does before and after goes on while another one hashes. */
+const LET_IN_BESIDE = 1
 
 /**
- * In a storm of logins most are sent away: that must cost next to nothing, neither a session nor a trip nor reading
- * what they sent. So it is the first hook of all that belongs to persons, and answers past the hooks of an answer.
+ * Of a storm of logins a few are worked on, so many wait, and the others are sent away, which must cost next to nothing:
+ * neither a session nor a trip.
  *
- * Thousands of connections can become readable in one moment. A purchase beside them would wait until the last one is
- * refused: so they are only parsed then, and looked at a few at a time. None of them has taken its place in the line
- * before the others are looked at: so whoever is let in counts.
+ * They wait in front of Fastify. A login keeps the event loop as busy as dozens of purchases: a hundred of them, let in
+ * together to wait for their hash in the middle, would hold up every purchase.
  */
 export default fp(
   async (app) => {
     const { hashLine } = app.core
+    let letIn = 0
 
     const paths = new Set<string>()
     app.addHook('onRoute', ({ url, config }) => {
       if (config?.hashesPassword) paths.add(url)
     })
-    app.addHook('onReady', (done) => {
-      takeAside(app.server, (url) => paths.has(url))
-      done()
+    const { server } = app
+    const [serve] = server.listeners('request') as Serve[]
+    if (!serve) throw new TypeError('the server has no listener for requests yet')
+    const room = createWaitingRoom({
+      isOpen: () => letIn < hashLine.atOnce + LET_IN_BESIDE,
+      whenFull: (waitingCount) => hashLine.whenFull(waitingCount + letIn),
+      serve: (request, response) => serve.call(server, request, response),
+    })
+    server.off('request', serve)
+    server.on('request', (request, response) => {
+      if (request.method === 'POST' && paths.has(pathOf(request))) room.enter(request, response)
+      else serve.call(server, request, response)
     })
 
     const refuse = (request: FastifyRequest, reply: FastifyReply, { retryAfterMs }: LineFull): void => {
@@ -69,54 +78,34 @@ export default fp(
     }
 
     app.decorateRequest('isLetIn', false)
-    app.decorateRequest('bodyTimer', undefined)
-    let letIn = 0
-    const letOut = (request: FastifyRequest): void => {
-      clearTimeout(request.bodyTimer)
-      if (request.isLetIn) letIn -= 1
-      request.isLetIn = false
-    }
     app.addHook('onRequest', (request, reply, done) => {
-      if (!request.routeOptions.config.hashesPassword) return done()
-      const full = hashLine.whenFull(letIn)
-      if (!full) {
-        letIn += 1
-        request.isLetIn = true
-        request.bodyTimer = setTimeout(letOut, BODY_WITHIN_MS, request)
-        return done()
-      }
-      refuse(request, reply, full)
-    })
-    // The body is there. One that comes late goes on without its place, and may find the line full.
-    app.addHook('preValidation', (request, _reply, done) => {
-      clearTimeout(request.bodyTimer)
+      const full = room.refusalOf(request.raw)
+      if (full) return refuse(request, reply, full)
+      // One whose body never comes would keep the room closed.
+      request.isLetIn = Boolean(request.routeOptions.config.hashesPassword) && request.raw.complete
+      if (request.isLetIn) letIn += 1
       done()
     })
     app.addHook('onSend', (request, _reply, _payload, done) => {
-      letOut(request)
+      if (request.isLetIn) {
+        request.isLetIn = false
+        letIn -= 1
+        setImmediate(() => room.callNext())
+      }
       done()
     })
   },
   { name: 'hash-line', dependencies: ['core', 'metrics', 'answer-within'] },
 )
 
-type OnRequest = (request: IncomingMessage, response: ServerResponse) => void
-
-/** Requests of these paths wait in front of Fastify, which then sees a few of them in each turn. */
-function takeAside(server: Server, isAside: (path: string) => boolean): void {
-  const [handle] = server.listeners('request') as OnRequest[]
-  if (!handle) throw new TypeError('the server has no listener for requests yet')
-  const aside: [IncomingMessage, ServerResponse][] = []
-  const handleSome = (): void => {
-    for (const [request, response] of aside.splice(0, AT_ONCE)) handle.call(server, request, response)
-    if (aside.length > 0) setImmediate(handleSome)
+/** As the router reads it: who writes a letter as `%6c` waits like everybody else. */
+function pathOf({ url = '' }: IncomingMessage): string {
+  const query = url.indexOf('?')
+  const path = query < 0 ? url : url.slice(0, query)
+  if (!path.includes('%')) return path
+  try {
+    return decodeURI(path)
+  } catch {
+    return path
   }
-  server.off('request', handle)
-  server.on('request', (request, response) => {
-    const url = request.url ?? ''
-    const query = url.indexOf('?')
-    if (!isAside(query < 0 ? url : url.slice(0, query))) return handle.call(server, request, response)
-    aside.push([request, response])
-    if (aside.length === 1) setImmediate(handleSome)
-  })
 }

@@ -13,14 +13,15 @@ export interface PlaceInLine {
 }
 
 export interface HashLine {
+  readonly atOnce: number
   /** A place, or how long the line will take: it is full. */
   join(): PlaceInLine | LineFull
   /**
-   * What `join` would say to who is sent away, or undefined: asked before a body is read.
+   * What `join` would say to who is sent away, or undefined: asked before anything is done for them.
    *
-   * @param letIn how many were let in so and are not gone yet: most of them have not joined so far
+   * @param before how many come before, most of whom have not joined so far
    */
-  whenFull(letIn?: number): LineFull | undefined
+  whenFull(before?: number): LineFull | undefined
 }
 
 export interface LineFull {
@@ -56,14 +57,15 @@ export function createHashLine({ atOnce, waitingMax }: HashLineLimits): HashLine
     else working -= 1
   }
 
-  const whenFull = (letIn = 0): LineFull | undefined => {
-    const count = Math.max(inLine, letIn)
+  const whenFull = (before = 0): LineFull | undefined => {
+    const count = Math.max(inLine, before)
     return count >= atOnce + waitingMax
       ? { kind: 'overloaded', retryAfterMs: Math.ceil((count / atOnce) * hashMs) }
       : undefined
   }
 
   return {
+    atOnce,
     whenFull,
     join() {
       const full = whenFull()
