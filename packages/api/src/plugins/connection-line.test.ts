@@ -35,6 +35,9 @@ async function listen(speakWithinMs = 60_000): Promise<() => Promise<Socket>> {
 
 const many = <T>(count: number, make: () => Promise<T>) => Promise.all(Array.from({ length: count }, make))
 
+const connectionCount = () =>
+  new Promise<number>((resolve) => app.server.getConnections((_error, count) => resolve(count)))
+
 function post(path: string, body: string): string {
   return (
     `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n` +
@@ -46,6 +49,8 @@ describe('connections that speak for the first time', () => {
   it('are parsed a few in each turn of the event loop, in their order, and lose nothing', async () => {
     const open = await listen()
     const sockets = await many(200, open)
+    // Node accepts one connection in each turn: else they would be parsed one by one anyhow.
+    await expect.poll(connectionCount).toBe(200)
     for (const [at, socket] of sockets.entries()) socket.write(post(`/${at}`, `{"at":${at}}`))
     const answers = await Promise.all(sockets.map((socket) => text(socket)))
 
@@ -81,8 +86,12 @@ describe('connections that speak for the first time', () => {
       if (at % 2 === 0) socket.resetAndDestroy()
       else socket.destroy()
     }
+    await expect.poll(connectionCount).toBe(0)
+    // A reset that nobody listens for would end the process.
     const silent = await many(20, open)
+    await expect.poll(connectionCount).toBe(20)
     for (const socket of silent) socket.resetAndDestroy()
+    await expect.poll(connectionCount).toBe(0)
     const socket = await open()
     socket.write(post('/there', '{"is":"there"}'))
     expect(await text(socket)).toContain('{"is":"there"}')
@@ -109,10 +118,6 @@ describe('a connection that says nothing', () => {
     const closed = once(socket, 'close')
     socket.end()
     await closed
-    const count = () =>
-      new Promise<number>((resolve) =>
-        app.server.getConnections((_error, connections) => resolve(connections)),
-      )
-    await expect.poll(count).toBe(0)
+    await expect.poll(connectionCount).toBe(0)
   })
 })

@@ -17,9 +17,9 @@ type OnConnection = (this: Server, socket: Socket) => void
 /**
  * New connections wait in front of the HTTP parser until their first bytes are there; then it gets a few in each turn.
  *
- * Node hands over all that can be read before it looks at anything else. To parse a request and to make its objects takes
- * ten times as long as to read its bytes: thousands who connect in one moment would hold up a purchase on a connection
- * that stands until the last of them is parsed. All get in, in the order in which they spoke.
+ * Node hands over all that can be read before it looks at anything else: thousands who connect in one moment would hold up
+ * a purchase on a connection that stands until the last of them is parsed. To read their bytes alone takes half as long
+ * (docs/decisions/0048). All get in, in the order in which they spoke.
  */
 export default fp<{ speakWithinMs: number }>(
   async (app, { speakWithinMs }) => {
