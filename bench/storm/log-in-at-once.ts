@@ -1,10 +1,12 @@
-import { Agent, request } from 'node:http'
-import { setPriority } from 'node:os'
+import { connect } from 'node:net'
 
 import { addressOf } from '../load/address-of.ts'
 import { answerAsks } from '../load/ask.ts'
 
-/** So many logins with wrong passwords in one moment, each on a connection and from an address of its own. */
+/**
+ * So many logins with wrong passwords in one moment, each on a connection and from an address of its own. Whoever storms
+ * has a machine for it: bytes on sockets take as little as possible of the one that is measured.
+ */
 export interface LoginStorm {
   origin: string
   logins: number
@@ -22,27 +24,30 @@ export interface StormResult {
 const OTHER_ADDRESSES = 2 ** 22
 
 answerAsks<LoginStorm, StormResult>(async ({ origin, logins, firstAccount }) => {
-  // Who attacks brings a machine of their own: what is measured is what the api does, not what this process takes from it.
-  setPriority(0, 19)
-  const agent = new Agent({ keepAlive: false, maxSockets: Infinity })
+  const { hostname, port, host } = new URL(origin)
   const logIn = (account: number): Promise<string> => {
     const body = JSON.stringify({
       phone: `+86139${String(account).padStart(8, '0')}`,
       password: 'a wrong guess',
     })
+    const head = [
+      'POST /api/v1/auth/login HTTP/1.1',
+      `host: ${host}`,
+      'content-type: application/json',
+      `content-length: ${body.length}`,
+      `x-forwarded-for: ${addressOf(OTHER_ADDRESSES + account)}`,
+      'connection: close',
+    ]
     return new Promise((resolve) => {
-      request(`${origin}/api/v1/auth/login`, {
-        agent,
-        method: 'POST',
-        headers: {
-          'content-type': 'application/json',
-          'content-length': body.length,
-          'x-forwarded-for': addressOf(OTHER_ADDRESSES + account),
-        },
-      })
-        .on('response', (answer) => answer.on('end', () => resolve(String(answer.statusCode))).resume())
+      let status: string | undefined
+      connect({ host: hostname, port: Number(port), noDelay: true })
+        .on(
+          'data',
+          (answer) => (status ??= answer.toString('latin1', 'HTTP/1.1 '.length, 'HTTP/1.1 200'.length)),
+        )
         .on('error', (error) => resolve(error.message))
-        .end(body)
+        .on('close', () => resolve(status ?? 'no answer'))
+        .write(`${head.join('\r\n')}\r\n\r\n${body}`)
     })
   }
   const nowMs = (): number => performance.timeOrigin + performance.now()

@@ -7,11 +7,12 @@ import { addCounts } from '../report/section.ts'
 import { median } from '../summary.ts'
 import type { BenchSystem } from '../system.ts'
 import type { SteadyPurchases, TimedPurchase } from './buy-steadily.ts'
+import { giveOwnCore } from './own-core.ts'
 import type { LoginStorm, StormResult } from './log-in-at-once.ts'
 
 /**
  * Where the storm goes while purchases go to the api: to the api as well, or to the bare server, which has no such route.
- * What the second does to the purchases is what generator and machine do; they have no core of their own.
+ * What the second does to the purchases is what the generator of the storm and the machine do.
  */
 export const STORMS = ['api', 'bare'] as const
 export type StormAt = (typeof STORMS)[number]
@@ -35,6 +36,8 @@ export interface StormFigures {
 }
 
 export interface StormSummary extends StormOptions {
+  /** Else the generators, stores and workers took the api's core as well. */
+  hasOwnCore: boolean
   at: Record<StormAt, StormFigures>
 }
 
@@ -93,6 +96,7 @@ export async function measureStorm(
     }
   }
 
+  const endOwnCore = await giveOwnCore(system.pids.api)
   // In the first round the code gets hot.
   for (let round = 0; round <= rounds; round += 1) {
     await steps.step(
@@ -106,6 +110,7 @@ export async function measureStorm(
       },
     )
   }
+  await endOwnCore?.()
   await loads.untilAtRest(saleId, performance.timeOrigin + performance.now())
   violations.push(...(await loads.violationsOf([saleId], { accepted, unknown: 0 })))
 
@@ -122,7 +127,8 @@ export async function measureStorm(
       logins: answered,
     }
   }
-  return { summary: { ...options, at: { api: summarize('api'), bare: summarize('bare') } }, violations }
+  const at = { api: summarize('api'), bare: summarize('bare') }
+  return { summary: { ...options, hasOwnCore: endOwnCore !== undefined, at }, violations }
 }
 
 function percentile(valuesMs: readonly number[], share: number): number {

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
 import type { SecurityHeaders } from './plugins/security-headers.ts'
+import { toWire } from './raw-answer.ts'
 import { problemOf, refuse, type RefusalCode } from './refusals.ts'
 
 /** A path that cannot be decoded, or whose parameter is longer than any of ours, leads nowhere. */
@@ -21,30 +22,15 @@ interface ConnectionFault {
  * body that stopped. Then it is closed.
  */
 export function createEndConnection(headers: SecurityHeaders) {
-  const lines = Object.entries({
-    ...headers,
-    'cache-control': 'no-store',
-    connection: 'close',
-    'content-type': 'application/problem+json',
-  }).map(([name, value]) => `${name}: ${value}\r\n`)
+  const ofProblem = { ...headers, 'cache-control': 'no-store', 'content-type': 'application/problem+json' }
 
   return (error: ConnectionFault, socket: Socket): void => {
     if (error.code === 'ECONNRESET' || socket.destroyed) return
     if (socket.writable) {
-      const { status, body } = problemOf({ code: codeOf(error) })
-      const length = `content-length: ${Buffer.byteLength(body)}\r\n`
-      socket.write(
-        `HTTP/1.1 ${status} ${REASONS[status] ?? 'Refused'}\r\n${lines.join('')}${length}\r\n${body}`,
-      )
+      socket.write(toWire({ ...problemOf({ code: codeOf(error) }), headers: ofProblem }))
     }
     socket.destroy()
   }
-}
-
-const REASONS: Record<number, string> = {
-  400: 'Bad Request',
-  408: 'Request Timeout',
-  431: 'Request Header Fields Too Large',
 }
 
 function codeOf({ code }: ConnectionFault): RefusalCode {

@@ -60,7 +60,8 @@ export async function buildApi(deps: {
 }): Promise<FastifyInstance> {
   const { config, log } = deps
   const headers = securityHeaders(config.PUBLIC_ORIGIN)
-  const app = createApp(config, headers)
+  const nextRequestId = createRequestIds()
+  const app = createApp(config, headers, nextRequestId)
   const sessions = { secrets: listOf(config.SESSION_SECRETS), publicOrigin: config.PUBLIC_ORIGIN }
 
   // What is no request's: Fastify was given no log, see createApp.
@@ -109,7 +110,7 @@ export async function buildApi(deps: {
 
       // What belongs to one person.
       await site.register(async (personal) => {
-        await personal.register(hashLine)
+        await personal.register(hashLine, { headers, nextRequestId })
         await personal.register(session, { ...sessions, limits: sessionLimits(config) })
         await personal.register(deviceCookie, sessions)
         personal.addHook('onRequest', app.admitVisitor)
@@ -135,7 +136,11 @@ export async function buildApi(deps: {
   return app
 }
 
-function createApp(config: ApiConfig, headers: SecurityHeaders): FastifyInstance {
+function createApp(
+  config: ApiConfig,
+  headers: SecurityHeaders,
+  nextRequestId: () => string,
+): FastifyInstance {
   return Fastify({
     // Fastify says nothing by itself, so it need not watch every answer until it is sent: requests log by themselves.
     logger: false,
@@ -143,7 +148,7 @@ function createApp(config: ApiConfig, headers: SecurityHeaders): FastifyInstance
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     // Never a client's header: it would let anybody write into the logs of somebody else's request.
     requestIdHeader: false,
-    genReqId: createRequestIds(),
+    genReqId: nextRequestId,
     // A list alone: a number of hops or `true` would believe what anybody writes into X-Forwarded-For.
     trustProxy: config.TRUSTED_PROXIES === undefined ? false : listOf(config.TRUSTED_PROXIES),
     bodyLimit: 16 * 1024,

@@ -22,7 +22,11 @@ async function listen(waitingMax: number): Promise<() => Promise<Socket>> {
     isOpen: () => isOpen,
     whenFull: (count) => (count < waitingMax ? undefined : { kind: 'overloaded', retryAfterMs: 1_000 }),
     serve: (request, response) => {
-      served.push((room.refusalOf(request) ? '-' : '') + nameOf(request))
+      served.push(nameOf(request))
+      response.setHeader('connection', 'close').end()
+    },
+    refuse: ({ request, response }) => {
+      served.push(`-${nameOf(request)}`)
       response.setHeader('connection', 'close').end()
     },
   })

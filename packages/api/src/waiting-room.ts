@@ -7,17 +7,23 @@ type Serve = (request: IncomingMessage, response: ServerResponse) => void
 export interface WaitingRoom {
   /** Has it served in its turn, or as one that is refused. */
   enter(request: IncomingMessage, response: ServerResponse): void
-  /** Why this one was not let wait, or undefined. */
-  refusalOf(request: IncomingMessage): LineFull | undefined
+  waitingCount(): number
   /** Somebody has left: is it the next one's turn? */
   callNext(): void
+}
+
+export interface Waiting {
+  request: IncomingMessage
+  response: ServerResponse
+  sinceMs: number
 }
 
 export interface Doors {
   isOpen: () => boolean
   /** Undefined while one more may wait beside so many. */
-  whenFull: (waitingCount: number) => LineFull | undefined
+  whenFull: (waitingCount: number, request: IncomingMessage) => LineFull | undefined
   serve: Serve
+  refuse: (refused: Waiting, full: LineFull) => void
 }
 
 /** Refusals in one turn of the event loop, before it looks after everybody else. */
@@ -30,36 +36,29 @@ const WAIT_MAX_MS = 8_000
  *
  * Before its body is there a request has no place: bodies that never come would keep the places of those that did.
  */
-export function createWaitingRoom({ isOpen, whenFull, serve }: Doors): WaitingRoom {
-  interface Waiting {
-    request: IncomingMessage
-    response: ServerResponse
-    sinceMs: number
-  }
+export function createWaitingRoom({ isOpen, whenFull, serve, refuse }: Doors): WaitingRoom {
   const waiting: Waiting[] = []
-  const refused: Waiting[] = []
-  const refusals = new WeakMap<IncomingMessage, LineFull>()
+  const refused: [Waiting, LineFull][] = []
 
-  const refuse = (one: Waiting, full: LineFull): void => {
-    refusals.set(one.request, full)
-    if (refused.push(one) === 1) setImmediate(serveRefused)
+  const refuseSoon = (one: Waiting, full: LineFull): void => {
+    if (refused.push([one, full]) === 1) setImmediate(refuseSome)
   }
-  const serveRefused = (): void => {
-    for (const { request, response } of refused.splice(0, REFUSALS_AT_ONCE)) serve(request, response)
-    if (refused.length > 0) setImmediate(serveRefused)
+  const refuseSome = (): void => {
+    for (const [one, full] of refused.splice(0, REFUSALS_AT_ONCE)) refuse(one, full)
+    if (refused.length > 0) setImmediate(refuseSome)
   }
   const callNext = (): void => {
     while (waiting.length > 0 && isOpen()) {
       const next = waiting.shift() as Waiting
       if (next.request.destroyed) continue
       if (performance.now() - next.sinceMs < WAIT_MAX_MS) serve(next.request, next.response)
-      else refuse(next, { kind: 'overloaded', retryAfterMs: WAIT_MAX_MS })
+      else refuseSoon(next, { kind: 'overloaded', retryAfterMs: WAIT_MAX_MS })
     }
   }
   const takePlace = (request: IncomingMessage, response: ServerResponse): void => {
     const one = { request, response, sinceMs: performance.now() }
-    const full = whenFull(waiting.length)
-    if (full) return refuse(one, full)
+    const full = whenFull(waiting.length, request)
+    if (full) return refuseSoon(one, full)
     waiting.push(one)
     callNext()
   }
@@ -80,7 +79,7 @@ export function createWaitingRoom({ isOpen, whenFull, serve }: Doors): WaitingRo
         request.on('readable', look)
       })
     },
-    refusalOf: (request) => refusals.get(request),
+    waitingCount: () => waiting.length,
     callNext,
   }
 }

@@ -253,6 +253,9 @@ export const en = {
   'form.password-missing': 'Enter your password.',
   'form.nickname-long': 'Use at most 40 characters for the name.',
 
+  'busy.title': "We're very busy",
+  'busy.advice':
+    'Nothing was done, and your browser still has what you typed. Wait a moment, then load this page again and let it send the form once more.',
   'error.reference': 'Reference: {id}',
   'error.home': 'Go to the sales',
   'error.retry': 'Try again in a moment. Nothing is lost: an order that was taken is under My orders.',

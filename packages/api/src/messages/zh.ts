@@ -238,6 +238,8 @@ export const zh: Messages = {
   'form.password-missing': '请输入密码。',
   'form.nickname-long': '昵称最多 40 个字符。',
 
+  'busy.title': '当前人数过多',
+  'busy.advice': '尚未处理，您填写的内容仍在浏览器中。请稍候片刻，然后刷新本页并重新提交表单。',
   'error.reference': '编号：{id}',
   'error.home': '前往抢购活动',
   'error.retry': '请稍后再试。不会有任何损失：已提交的订单在“我的订单”中。',

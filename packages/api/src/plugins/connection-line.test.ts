@@ -98,6 +98,49 @@ describe('connections that speak for the first time', () => {
   })
 })
 
+describe('a connection that is turned away', () => {
+  const GONE = 'HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\ngone'
+
+  it('hears last words and never gets to the parser; all others lose nothing', async () => {
+    const open = await listen()
+    app.turnAway((read) => (read().includes('POST /7 ') ? GONE : undefined))
+    const sockets = await many(20, open)
+    for (const [at, socket] of sockets.entries()) socket.write(post(`/${at % 10}`, `{"at":${at}}`))
+    const answers = await Promise.all(sockets.map((socket) => text(socket)))
+
+    for (const [at, answer] of answers.entries()) {
+      if (at % 10 === 7) expect(answer).toBe(GONE)
+      else expect(answer).toContain(`{"at":${at}}`)
+    }
+    expect(asked.some(({ path }) => path === '/7')).toBe(false)
+    await expect.poll(connectionCount).toBe(0)
+  })
+
+  it('hears them although the rest of its request is still on its way', async () => {
+    const open = await listen()
+    app.turnAway((read) => (read().length > 0 ? GONE : undefined))
+    const socket = await open()
+    const heard = text(socket)
+    socket.write('POST /7 HTTP/1.1\r\nhost: x\r\ncontent-length: 500000\r\n\r\n')
+    await once(socket, 'readable')
+    socket.write('x'.repeat(500_000))
+    expect(await heard).toBe(GONE)
+  })
+
+  it('is closed although the other side does not hang up', async () => {
+    await listen()
+    app.turnAway((read) => (read().length > 0 ? GONE : undefined))
+    const { port } = app.server.address() as AddressInfo
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    socket.on('error', () => undefined).resume()
+    await once(socket, 'connect')
+    socket.write('POST /7 HTTP/1.1\r\nhost: x\r\n\r\n')
+    await expect.poll(connectionCount).toBe(1)
+    await expect.poll(connectionCount, { timeout: 10_000 }).toBe(0)
+    socket.destroy()
+  }, 15_000)
+})
+
 describe('a connection that says nothing', () => {
   it('is closed when its time is over', async () => {
     const open = await listen(50)

@@ -6,11 +6,23 @@ import fp from 'fastify-plugin'
 /** Connections that are handed to the HTTP parser in one turn of the event loop, before it looks after everybody else. */
 const AT_ONCE = 4
 const SWEEP_MS = 500
+/** Who was turned away may take so long to hang up. */
+const LINGER_MS = 2_000
 
 /** As Node calls a connection that does not send its headers in time. */
 class SilentConnection extends Error {
   readonly code = 'ERR_HTTP_REQUEST_TIMEOUT'
 }
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Whom it has last words for, that connection is closed with them before it gets to the HTTP parser. */
+    turnAway(lastWordsTo: LastWordsTo): void
+  }
+}
+
+/** Most of the time there is nothing to refuse, and the bytes need not be looked at. */
+export type LastWordsTo = (readFirstBytes: () => Buffer) => string | undefined
 
 type OnConnection = (this: Server, socket: Socket) => void
 
@@ -31,12 +43,24 @@ export default fp<{ speakWithinMs: number }>(
     let line: Socket[] = []
     let next = 0
 
+    let lastWordsTo: LastWordsTo = () => undefined
+    app.decorate('turnAway', (given) => void (lastWordsTo = given))
+
     const handOver = (socket: Socket): void => {
-      socket.off('error', onError)
       if (socket.destroyed) return
+      let firstBytes: Buffer | undefined
+      const lastWords = lastWordsTo(() => (firstBytes = socket.read() as Buffer))
+      if (lastWords !== undefined) return turnAway(socket, lastWords)
+      if (firstBytes) socket.unshift(firstBytes)
+      socket.off('error', onError)
       serve.call(server, socket)
       // To listen for `readable` has stopped the flow.
       socket.resume()
+    }
+    const turnAway = (socket: Socket, lastWords: string): void => {
+      // Closed at once it would be reset if more of the request is still on its way, and the words would be lost.
+      setTimeout(() => socket.destroy(), LINGER_MS).unref()
+      socket.resume().end(lastWords)
     }
     const handOverSome = (): void => {
       const end = Math.min(next + AT_ONCE, line.length)

@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from 'node:http'
+
 import type { FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
@@ -7,6 +9,7 @@ import { findLanguage, preferredLanguage } from '../messages/languages.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
+    languageOf(headers: Pick<IncomingHttpHeaders, 'cookie' | 'accept-language'>): Language
     /** `?lang=` on any page is the switch: it is remembered and leads to the page itself. */
     switchLanguage: onRequestHookHandler
   }
@@ -31,11 +34,13 @@ export default fp<{ publicOrigin: string }>(
       if (!language) remembered.set(accepted, (language = preferredLanguage(accepted)))
       return language
     }
+    app.decorate('languageOf', ({ cookie, 'accept-language': accepted }) => {
+      const chosen = cookie?.includes(COOKIE) ? CHOSEN.exec(cookie)?.[1] : undefined
+      return findLanguage(chosen) ?? ofBrowser(accepted)
+    })
     app.decorateRequest('language', {
       getter(this: FastifyRequest) {
-        const { cookie, 'accept-language': accepted } = this.headers
-        const chosen = cookie?.includes(COOKIE) ? CHOSEN.exec(cookie)?.[1] : undefined
-        return findLanguage(chosen) ?? ofBrowser(accepted)
+        return app.languageOf(this.headers)
       },
     })
 

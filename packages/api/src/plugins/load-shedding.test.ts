@@ -39,3 +39,22 @@ it('gives up who is new before who wants to pay, while the line for MySQL is lon
   lineMs = 0
   await expectStatuses([200, 200, 200, 200, 200])
 })
+
+it('does not ask again who has asked before the hooks', async () => {
+  const app = Fastify()
+  onTestFinished(() => app.close())
+  app.addHook('onRequest', (request, reply, done) => {
+    const { asks } = request.query as { asks?: 'login' | 'purchase' }
+    if (asks) reply.header('gives-up', app.givesUp(request.raw, asks) ?? 'no')
+    done()
+  })
+  await app.register(loadShedding, { thresholds: NEVER_LATE, mysqlPool: { lineMs: () => 5_000 } })
+  app.post('/auth/login', () => 'in')
+  const logIn = (query = '') => app.inject({ method: 'POST', url: `/auth/login${query}` })
+  await expect.poll(async () => (await logIn()).statusCode, { timeout: 20_000 }).toBe(503)
+
+  const asked = await logIn('?asks=login')
+  expect(asked.statusCode).toBe(200)
+  expect(Number(asked.headers['gives-up'])).toBeGreaterThan(0)
+  expect((await logIn('?asks=purchase')).headers['gives-up']).toBe('no')
+})

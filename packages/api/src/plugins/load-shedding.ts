@@ -1,3 +1,5 @@
+import type { IncomingMessage } from 'node:http'
+
 import underPressure from '@fastify/under-pressure'
 import type { PoolFigures } from '@blitzbuy/core/mysql/connect-mysql'
 import type { RouteOptions } from 'fastify'
@@ -14,6 +16,13 @@ type Kind = (typeof KINDS)[number]
 declare module 'fastify' {
   interface FastifyContextConfig {
     kind?: Kind
+  }
+  interface FastifyInstance {
+    /**
+     * Whether this request, which is of that kind, is given up, and after how many ms it may come again. For who must
+     * know before the hooks: they do not ask again.
+     */
+    givesUp(request: IncomingMessage, kind: Kind): number | undefined
   }
 }
 
@@ -106,16 +115,23 @@ export default fp<{ thresholds: Thresholds; mysqlPool: Pick<PoolFigures, 'lineMs
     app.addHook('onRoute', (route) => {
       route.config = { ...route.config, kind: route.config?.kind ?? kindOf(route) }
     })
-    app.addHook('onRequest', (request, reply, done) => {
-      if (givenUp === 0) return done()
-      const { kind = 'browsing' } = request.routeOptions.config
+    const giveUp = (kind: Kind): number | undefined => {
       const at = KINDS.indexOf(kind)
       const times = returns[at] as ReturnTimes
-      if (Math.random() >= (shares[at] ?? 0)) {
-        times.served()
-        return done()
-      }
-      refuse(reply, { code: 'overloaded', retryAfterMs: times.next() })
+      if (Math.random() < (shares[at] ?? 0)) return times.next()
+      times.served()
+      return undefined
+    }
+    const letPass = new WeakSet<IncomingMessage>()
+    app.decorate('givesUp', (request, kind) => {
+      letPass.add(request)
+      return givenUp === 0 ? undefined : giveUp(kind)
+    })
+    app.addHook('onRequest', (request, reply, done) => {
+      if (givenUp === 0 || letPass.has(request.raw)) return done()
+      const retryAfterMs = giveUp(request.routeOptions.config.kind ?? 'browsing')
+      if (retryAfterMs === undefined) done()
+      else refuse(reply, { code: 'overloaded', retryAfterMs })
     })
     app.addHook('onClose', (_app, done) => {
       clearInterval(sample)

@@ -6,6 +6,7 @@ import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
 
+import type { Language } from '../messages/language.ts'
 import { LANGUAGES } from '../messages/languages.ts'
 
 /** What a page brings besides what every page has. */
@@ -22,6 +23,8 @@ export interface PageContent {
 declare module 'fastify' {
   interface FastifyInstance {
     renderPage(reply: FastifyReply, view: string, content: PageContent): Promise<string>
+    /** A page without a form, as somebody sees it who is not logged in. */
+    renderForAnybody(language: Language, view: string, content: PageContent): Promise<string>
   }
   interface FastifyReply {
     /** Answers with a page of views/, for this shopper's eyes only. */
@@ -52,6 +55,21 @@ export default fp<{ keepTemplates: boolean }>(
 
     const shared = new LRUCache<string, Promise<string>>({ max: SHARED_MAX, ttl: SHARED_FOR_MS })
 
+    const inLanguage = (language: Language) => ({
+      lang: language.tag,
+      languages: LANGUAGES,
+      t: language.text,
+      clientTexts: language.clientTexts,
+      money: language.money,
+      count: language.count,
+      moment: language.moment,
+      time: language.time,
+      asset: app.assetUrl,
+    })
+
+    app.decorate('renderForAnybody', (language, view, content) =>
+      app.view(view, { ...content, ...inLanguage(language) }),
+    )
     app.decorate('renderPage', (reply, view, content) => {
       const { request } = reply
       const { language } = request
@@ -60,15 +78,7 @@ export default fp<{ keepTemplates: boolean }>(
       return app.view(view, {
         switchPath: path,
         ...content,
-        lang: language.tag,
-        languages: LANGUAGES,
-        t: language.text,
-        clientTexts: language.clientTexts,
-        money: language.money,
-        count: language.count,
-        moment: language.moment,
-        time: language.time,
-        asset: app.assetUrl,
+        ...inLanguage(language),
         // A request that was refused before its session was read has none.
         account: (request.session as typeof request.session | undefined)?.account,
         isAccountUnknown: (request.session as typeof request.session | undefined)?.away !== undefined,

@@ -37,7 +37,11 @@ const accountPages: FastifyPluginAsync = async (app) => {
   app.get<NextQuery>('/login', (request, reply) => showEmpty(request, reply, 'log-in'))
   app.get<NextQuery>('/register', (request, reply) => showEmpty(request, reply, 'register'))
 
-  const guarded = { onRequest: app.limits.auth, preHandler: app.admitPhone }
+  const guarded = {
+    onRequest: app.limits.auth,
+    preHandler: app.admitPhone,
+    config: { hashesPassword: true },
+  }
   app.post('/login', { ...guarded, errorHandler: showStaleForm('log-in') }, async (request, reply) => {
     const form = readForm(request)
     const missing = missingFields(form)

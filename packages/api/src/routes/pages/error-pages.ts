@@ -1,7 +1,8 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 
 import type { TextKey } from '../../messages/language.ts'
+import type { RequestHead } from '../../request-head.ts'
 import { REFUSALS, type RefusalCode } from '../../refusals.ts'
 
 /**
@@ -37,8 +38,8 @@ function isProblem(reply: FastifyReply): boolean {
   return String(reply.getHeader('content-type') ?? '').startsWith('application/problem+json')
 }
 
-function wantsPage(request: FastifyRequest): boolean {
-  return !request.url.startsWith('/api/') && (request.headers.accept ?? '').includes('text/html')
+export function wantsPage({ url = '', headers }: RequestHead): boolean {
+  return !url.startsWith('/api/') && (headers.accept ?? '').includes('text/html')
 }
 
 function adviceOn(code: RefusalCode): TextKey | undefined {
