@@ -42,7 +42,7 @@ export interface Visit {
 /** A browser of somebody's own: nobody else's cookies, and an address that the proxy in front tells. */
 export async function newVisit(
   { browser }: { browser: Browser },
-  api: RunningProcess,
+  api: Pick<RunningProcess, 'origin'>,
   options: BrowserContextOptions = {},
 ): Promise<Visit> {
   const context = await browser.newContext({
