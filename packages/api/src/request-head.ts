@@ -27,3 +27,7 @@ export function readRequestHead(bytes: Buffer): RequestHead | undefined {
   }
   return { method, url, headers }
 }
+
+export function wantsPage({ url = '', headers }: RequestHead): boolean {
+  return !url.startsWith('/api/') && (headers.accept ?? '').includes('text/html')
+}

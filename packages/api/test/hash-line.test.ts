@@ -6,14 +6,20 @@ import { text } from 'node:stream/consumers'
 import type { PlaceInLine } from '@blitzbuy/core/user/hash-line'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
-import { useOwnApi } from './own-api.ts'
+import { useApiOn, useOwnApi, type OwnApi } from './own-api.ts'
 
 const api = useOwnApi({ HASHES_WAITING_MAX: '0' })
+/** Gives up logins as soon as its event loop is a little late. */
+const sensitive = useApiOn(api.stores, { SHED_BROWSING_DELAY_MS: '1', SHED_LOGINS_DELAY_MS: '1' })
 let port: number
 beforeAll(async () => {
-  await api.app.listen({ host: '127.0.0.1', port: 0 })
-  port = (api.app.server.address() as AddressInfo).port
+  await Promise.all([api, sensitive].map(({ app }) => app.listen({ host: '127.0.0.1', port: 0 })))
+  port = portOf(api)
 })
+
+function portOf({ app }: OwnApi): number {
+  return (app.server.address() as AddressInfo).port
+}
 
 let hashing: PlaceInLine
 beforeEach(() => {
@@ -144,3 +150,24 @@ it('lets in again as soon as somebody has left', async () => {
   hashing.leave()
   expect((await send('new', { path: '/api/v1/auth/login' })).head).toMatch(/^HTTP\/1\.1 401/)
 })
+
+it('gives up logins under load before they wait, not after it', async () => {
+  const late = setInterval(() => {
+    const untilMs = performance.now() + 10
+    while (performance.now() < untilMs);
+  }, 12)
+  try {
+    const logIn = async () => {
+      const answer = await fetch(`http://127.0.0.1:${portOf(sensitive)}/api/v1/auth/login`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON_LOGIN,
+      })
+      return { status: answer.status, connection: answer.headers.get('connection') }
+    }
+    // Whom a hook refuses, behind the wait, keeps the connection.
+    await expect.poll(logIn, { timeout: 10_000 }).toEqual({ status: 503, connection: 'close' })
+  } finally {
+    clearInterval(late)
+  }
+}, 15_000)

@@ -2,7 +2,7 @@ import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 
 import type { TextKey } from '../../messages/language.ts'
-import type { RequestHead } from '../../request-head.ts'
+import { wantsPage } from '../../request-head.ts'
 import { REFUSALS, type RefusalCode } from '../../refusals.ts'
 
 /**
@@ -36,10 +36,6 @@ export default fp(
 
 function isProblem(reply: FastifyReply): boolean {
   return String(reply.getHeader('content-type') ?? '').startsWith('application/problem+json')
-}
-
-export function wantsPage({ url = '', headers }: RequestHead): boolean {
-  return !url.startsWith('/api/') && (headers.accept ?? '').includes('text/html')
 }
 
 function adviceOn(code: RefusalCode): TextKey | undefined {
