@@ -12,10 +12,6 @@ declare module 'fastify' {
     isRefusal?: boolean
     series?: RouteSeries
   }
-  interface FastifyInstance {
-    /** For an answer that is written past Fastify, whose hooks then do not see it. */
-    countAnswer(request: FastifyRequest, status: number): void
-  }
   interface FastifyRequest {
     beganAtMs: number
   }
@@ -56,10 +52,6 @@ export default fp(
       if (route.config?.isPurchase) hooks.push(countTry)
       route.onSend = [route.onSend ?? [], ...hooks].flat()
     })
-
-    app.decorate('countAnswer', (request, status) =>
-      count(request.routeOptions.config.series ?? unrouted, request.beganAtMs, status),
-    )
 
     function count(series: RouteSeries, beganAtMs: number, status: number): void {
       // A request so broken that no hook saw it begin.
